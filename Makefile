@@ -1,0 +1,44 @@
+# Every target installs what it needs; CI runs `make test`.
+GO ?= go
+BIN := bin/tidings
+# Packages of this module. The comparison in test/bench is a module of its own.
+PKGS := ./...
+
+.PHONY: help build demo test lint unit e2e fuzz bench soak clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## build bin/tidings
+	$(GO) build -trimpath -o $(BIN) ./cmd/tidings
+
+demo: build ## build, then run a small mesh and show what a consumer sees
+	$(BIN) demo
+
+test: lint unit ## everything that CI checks
+
+lint: ## gofumpt, vet, staticcheck, tidy module
+	@out=$$($(GO) tool gofumpt -l .); test -z "$$out" || { echo "gofumpt -w these:"; echo "$$out"; exit 1; }
+	$(GO) vet $(PKGS)
+	$(GO) tool staticcheck $(PKGS)
+	$(GO) mod tidy -diff
+
+# The race detector is on, every fuzz target runs its seeds, the command line
+# is tested end to end with the real binary.
+unit: ## all tests, with the race detector
+	$(GO) test -race -timeout 15m $(PKGS)
+
+FUZZTIME ?= 20s
+fuzz: ## run every fuzz target for FUZZTIME
+	@for p in $$($(GO) list $(PKGS)); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+bench: ## benchmarks of hot functions, then the comparison with other systems
+	$(GO) test -run '^$$' -bench . -benchmem ./chain/... ./gossip ./node/...
+	$(MAKE) -C test/bench
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,229 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// settle applies what waited for what was applied meanwhile.
+func (l *Ledger) settle(now int64) error {
+	for len(l.tx.woken) > 0 {
+		c := l.tx.woken[0]
+		l.tx.woken = l.tx.woken[1:]
+		if err := l.applyChain(c, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wake queues the chains that wait for something of c.
+func (l *Ledger) wake(c *chainState) {
+	waiting := l.blocked[c.tail.Origin]
+	if len(waiting) == 0 {
+		return
+	}
+	ready := make(Frontier, len(waiting))
+	for w := range waiting {
+		// Most of what waits for a busy chain waits for what is far ahead.
+		if slices.ContainsFunc(w.block.waiting, l.met) {
+			ready[w.tail.Origin] = 1
+		}
+	}
+	for _, o := range ready.Origins() {
+		l.tx.woken = append(l.tx.woken, l.chains[o])
+	}
+}
+
+// applyChain applies updates of one chain until it ends or one has to wait.
+// The caller settles what that wakes.
+func (l *Ledger) applyChain(c *chainState, now int64) error {
+	since := now
+	if c.block != nil {
+		since = c.block.since
+	}
+	waited := c.applied.Seq
+	l.unblock(c)
+	moved := false
+	for c.applied.Seq < c.tail.Seq && (c.frozen == nil || c.applied.Seq < c.frozen.After) {
+		if c.applied.Seq > waited {
+			since = now
+		}
+		u, err := l.update(ID{c.tail.Origin, c.applied.Seq + 1})
+		if err != nil {
+			return err
+		}
+		if waiting := l.unmet(u); len(waiting) > 0 {
+			l.hold(c, &block{id: u.ID, reason: HeldDependency, waiting: waiting, since: since})
+			break
+		}
+		if l.limit > 0 && u.HLC.Millis() > l.limit {
+			l.hold(c, &block{id: u.ID, reason: HeldClock, since: since})
+			break
+		}
+		if err := l.checkDepTimes(u); err != nil {
+			if err := l.freezeAtApply(c, u, err); err != nil {
+				return err
+			}
+			break
+		}
+		if err := l.apply(c, u); err != nil {
+			return err
+		}
+		moved = true
+	}
+	if moved {
+		l.wake(c)
+	}
+	return nil
+}
+
+// unmet are the dependencies of u that are not applied.
+func (l *Ledger) unmet(u *Update) []ID {
+	var ids []ID
+	for _, id := range u.Deps {
+		if !l.met(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (l *Ledger) hold(c *chainState, b *block) {
+	c.block = b
+	l.held++
+	for _, id := range b.waiting {
+		if l.blocked[id.Origin] == nil {
+			l.blocked[id.Origin] = map[*chainState]bool{}
+		}
+		l.blocked[id.Origin][c] = true
+	}
+}
+
+func (l *Ledger) unblock(c *chainState) {
+	if c.block == nil {
+		return
+	}
+	for _, id := range c.block.waiting {
+		delete(l.blocked[id.Origin], c)
+		if len(l.blocked[id.Origin]) == 0 {
+			delete(l.blocked, id.Origin)
+		}
+	}
+	c.block = nil
+	l.held--
+}
+
+// checkDepTimes finds an update whose time is not above that of all that it
+// depends on. It can be told only now, when they are here.
+func (l *Ledger) checkDepTimes(u *Update) error {
+	for _, id := range u.Deps {
+		if l.Applied(id.Origin).Seq < id.Seq {
+			continue // beyond a freeze
+		}
+		s, err := l.stampOf(id)
+		if err != nil {
+			return err
+		}
+		if s.HLC >= u.HLC {
+			return fmt.Errorf("%w: %s at %s depends on %s at %s, which is not before it", ErrInvalid, u.ID, u.HLC, id, s.HLC)
+		}
+	}
+	return nil
+}
+
+// freezeAtApply stops a chain before an update that only now turns out to
+// break a rule, unless err is the store's.
+func (l *Ledger) freezeAtApply(c *chainState, u *Update, err error) error {
+	if !errors.Is(err, ErrInvalid) {
+		return err
+	}
+	l.stop(c, &Freeze{Origin: c.tail.Origin, After: u.ID.Seq - 1, Reason: FreezeInvalid, Detail: err.Error()})
+	return nil
+}
+
+// apply makes u count.
+func (l *Ledger) apply(c *chainState, u *Update) error {
+	l.touch(c)
+	if u.Kind == KindStatus {
+		if err := l.roll(c, u); err != nil {
+			return err
+		}
+	}
+	c.applied.Seq, c.applied.Hash = u.ID.Seq, u.Hash
+	l.clock = max(l.clock, u.HLC)
+	l.tx.effects.Applied = append(l.tx.effects.Applied, u)
+	return nil
+}
+
+// roll takes u into the state of its subject.
+func (l *Ledger) roll(c *chainState, u *Update) error {
+	s, err := l.state(u.Subject)
+	if err != nil {
+		return err
+	}
+	ctx, entry, err := s.state.Context(u, l.contextOf(u.Subject))
+	if err != nil {
+		return err
+	}
+	if _, err := s.state.Add(u, c.tail.Genesis.Authority, ctx); err != nil {
+		return err
+	}
+	s.added = append(s.added, u)
+	key := appendIndexKey(nil, u.Subject, u.Stamp())
+	l.tx.index[string(key)] = entry
+	l.tx.batch.Set(key, entry)
+	return nil
+}
+
+// contextOf finds the contexts of a subject's earlier updates.
+func (l *Ledger) contextOf(subject string) func(ID) (Context, bool, error) {
+	return func(id ID) (Context, bool, error) {
+		u, err := l.update(id)
+		if err != nil || u.Kind != KindStatus || u.Subject != subject {
+			return nil, false, err
+		}
+		ctx, err := ResolveContext(u.Stamp(), func(s Stamp) ([]byte, error) {
+			key := appendIndexKey(nil, subject, s)
+			if entry, ok := l.tx.index[string(key)]; ok {
+				return entry, nil
+			}
+			entry, err := l.store.Get(key)
+			if err == nil && entry == nil {
+				err = fmt.Errorf("index of %q has no %s: %w", clip(subject), s.ID, ErrCorrupt)
+			}
+			return entry, err
+		})
+		return ctx, true, err
+	}
+}
+
+// stampOf is the stamp of a received update.
+func (l *Ledger) stampOf(id ID) (Stamp, error) {
+	u, err := l.update(id)
+	if err != nil {
+		return Stamp{}, err
+	}
+	return u.Stamp(), nil
+}
+
+// update reads a received update, of this batch or from the store. Its Prev
+// may be zero.
+func (l *Ledger) update(id ID) (*Update, error) {
+	if u, ok := l.tx.updates[id]; ok {
+		return u, nil
+	}
+	b, err := l.store.Get(appendUpdateKey(nil, id))
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return nil, fmt.Errorf("update %s is not there: %w", id, ErrCorrupt)
+	}
+	r, err := decodeRecord(id, b)
+	if err != nil {
+		return nil, err
+	}
+	return r.update(id)
+}

@@ -1,0 +1,398 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+
+	"github.com/tidings-mesh/tidings/chain/wire"
+)
+
+// ErrNotFound is wrapped when what is asked for is not here.
+var ErrNotFound = errors.New("not found")
+
+// Archive is the reading side of a ledger, safe for concurrent use. It shows
+// what the writer has published, which is what was committed before: never an
+// update of the own chain that is not durable, and never a view that is ahead
+// of the frontier.
+type Archive struct {
+	store Store
+
+	mu      sync.RWMutex // protects what follows
+	chains  map[Origin]*ChainInfo
+	applied Frontier // a snapshot that nobody writes to, nil if it has to be made
+	changed chan struct{}
+	summary Summary
+	failed  error
+}
+
+// ChainInfo is what is published of one chain.
+type ChainInfo struct {
+	Genesis  *Genesis
+	Received Head
+	Applied  Head
+	Frozen   *Freeze // nil if it goes on
+}
+
+// Summary is the published state of a ledger as a whole.
+type Summary struct {
+	Root     Hash // over applied heads and freezes
+	SyncRoot Hash // over received heads
+	Clock    HLC  // highest time applied
+	Subjects uint64
+	Updates  uint64 // received status changes
+	Held     []Held
+}
+
+// NewArchive returns the archive of a ledger that was just opened, with all
+// that it holds published. Its owner publishes each batch from then on.
+func NewArchive(l *Ledger) *Archive {
+	a := &Archive{store: l.store, chains: map[Origin]*ChainInfo{}, changed: make(chan struct{})}
+	for o, c := range l.chains {
+		if c.tail.Seq > 0 {
+			applied := c.applied
+			if c.dirty {
+				applied = c.was.applied // what opening applied is not committed yet
+			}
+			a.chains[o] = &ChainInfo{c.tail.Genesis, c.tail.Head, applied, c.frozen}
+			a.summary.Updates += uint64(c.tail.Seq) - 1
+		}
+	}
+	a.summarize(l)
+	return a
+}
+
+func (a *Archive) summarize(l *Ledger) {
+	a.summary.Root, a.summary.SyncRoot = l.Root(), l.SyncRoot()
+	a.summary.Clock, a.summary.Subjects, a.summary.Held = l.Clock(), l.Subjects(), l.Held()
+}
+
+// Publish shows readers what a batch did, once it is committed. The writer
+// calls it, before the ledger's next call.
+func (a *Archive) Publish(l *Ledger, e *Effects) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, h := range e.Heads {
+		c := a.chains[h.Received.Origin]
+		if c == nil {
+			c = &ChainInfo{}
+			a.chains[h.Received.Origin] = c
+			a.summary.Updates-- // the genesis is no status change
+		}
+		if h.Genesis != nil {
+			c.Genesis = h.Genesis
+		}
+		a.summary.Updates += uint64(h.Received.Seq - c.Received.Seq)
+		if h.Applied != c.Applied {
+			a.applied = nil
+		}
+		c.Received, c.Applied = h.Received, h.Applied
+	}
+	for _, f := range e.Frozen {
+		if c := a.chains[f.Origin]; c != nil {
+			c.Frozen = f
+		}
+	}
+	a.summarize(l)
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+// Fail ends the archive: calls that would wait for what the writer publishes
+// return err from now on.
+func (a *Archive) Fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.failed == nil {
+		a.failed = err
+		close(a.changed)
+		a.changed = make(chan struct{})
+	}
+}
+
+// Frontier is what is applied. It must not be written to.
+func (a *Archive) Frontier() Frontier {
+	f, _ := a.snapshot()
+	return f
+}
+
+// snapshot is the frontier and a channel that is closed at the next change.
+func (a *Archive) snapshot() (Frontier, <-chan struct{}) {
+	a.mu.RLock()
+	f, changed := a.applied, a.changed
+	a.mu.RUnlock()
+	if f != nil {
+		return f, changed
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.applied == nil {
+		a.applied = make(Frontier, len(a.chains))
+		for o, c := range a.chains {
+			if c.Applied.Seq > 0 {
+				a.applied[o] = c.Applied.Seq
+			}
+		}
+	}
+	return a.applied, a.changed
+}
+
+// Summary is the published state of the ledger.
+func (a *Archive) Summary() Summary {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.summary
+}
+
+// Info is what is published of a chain.
+func (a *Archive) Info(o Origin) (ChainInfo, bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	if c := a.chains[o]; c != nil {
+		return *c, true
+	}
+	return ChainInfo{}, false
+}
+
+// Head is the end of what is received of a chain, at seq 0 if nothing is.
+func (a *Archive) Head(o Origin) Head {
+	if c, ok := a.Info(o); ok {
+		return c.Received
+	}
+	return Head{Origin: o}
+}
+
+// Frozen is why a chain was stopped, nil if it was not.
+func (a *Archive) Frozen(o Origin) *Freeze {
+	c, _ := a.Info(o)
+	return c.Frozen
+}
+
+// Failed is the error that Fail was called with, nil before.
+func (a *Archive) Failed() error {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.failed
+}
+
+// Chains are all chains that are published, in no particular order.
+func (a *Archive) Chains() []ChainInfo {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	out := make([]ChainInfo, 0, len(a.chains))
+	for _, c := range a.chains {
+		out = append(out, *c)
+	}
+	return out
+}
+
+// Authority is the authority that writes a chain, "" if it is not known here.
+func (a *Archive) Authority(o Origin) string {
+	if c, ok := a.Info(o); ok {
+		return c.Genesis.Authority
+	}
+	return ""
+}
+
+// Changed returns a channel that is closed at the next change.
+func (a *Archive) Changed() <-chan struct{} {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.changed
+}
+
+// wait waits for a change, unless the archive has failed.
+func (a *Archive) wait(ctx context.Context, changed <-chan struct{}) error {
+	if err := a.Failed(); err != nil {
+		return err
+	}
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Wait returns once all of f is applied. The error is the context's, or that
+// of a ledger that has failed.
+func (a *Archive) Wait(ctx context.Context, f Frontier) error {
+	for {
+		applied, changed := a.snapshot()
+		if applied.Covers(f) {
+			return nil
+		}
+		if err := a.wait(ctx, changed); err != nil {
+			return err
+		}
+	}
+}
+
+// Update reads a received update. Its Prev is left zero.
+func (a *Archive) Update(id ID) (*Update, error) {
+	r, err := a.record(id)
+	if err != nil {
+		return nil, err
+	}
+	return r.update(id)
+}
+
+func (a *Archive) record(id ID) (*record, error) {
+	if c, ok := a.Info(id.Origin); !ok || id.Seq > c.Received.Seq || id.Seq == 0 {
+		return nil, fmt.Errorf("update %s: %w", id, ErrNotFound)
+	}
+	b, err := a.store.Get(appendUpdateKey(nil, id))
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return nil, fmt.Errorf("update %s: %w", id, ErrCorrupt)
+	}
+	return decodeRecord(id, b)
+}
+
+// View reads the state of a subject, and a channel that is closed once there
+// may be a newer one. While the writer is about to publish the state, it waits
+// for that.
+func (a *Archive) View(ctx context.Context, subject string) (*State, <-chan struct{}, error) {
+	key := appendSubjectKey(nil, keyState, subject)
+	for {
+		changed := a.Changed()
+		b, err := a.store.Get(key)
+		if err != nil {
+			return nil, nil, err
+		}
+		if b == nil {
+			return nil, changed, fmt.Errorf("subject %q: %w", subject, ErrNotFound)
+		}
+		s, err := DecodeState(subject, b)
+		if err != nil {
+			return nil, nil, err
+		}
+		if applied, _ := a.snapshot(); s.within(applied) {
+			return s, changed, nil
+		}
+		if err := a.wait(ctx, changed); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// Private reads a record of the caller's, nil if there is none.
+func (a *Archive) Private(name string) ([]byte, error) {
+	return a.store.Get(append([]byte{keyPrivate}, name...))
+}
+
+// Subjects yields the states of the subjects that a prefix selects, in
+// ascending order, from the subject from on ("" for the first).
+func (a *Archive) Subjects(ctx context.Context, p Prefix, from string) iter.Seq2[*State, error] {
+	return func(yield func(*State, error) bool) {
+		it := a.store.Scan(subjectRange(p, from))
+		for it.Next() {
+			subject := string(it.Key()[1:])
+			if !p.Contains(subject) {
+				continue
+			}
+			s, err := DecodeState(subject, append([]byte(nil), it.Value()...))
+			if err == nil {
+				if applied, _ := a.snapshot(); !s.within(applied) {
+					s, _, err = a.View(ctx, subject)
+				}
+			}
+			if !yield(s, err) || err != nil {
+				break
+			}
+		}
+		if err := it.Close(); err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+// History yields a subject's applied updates in stitched order, as of the
+// call. Their Prev is left zero.
+func (a *Archive) History(subject string) iter.Seq2[*Update, error] {
+	return func(yield func(*Update, error) bool) {
+		applied := a.Frontier()
+		lo, hi := indexRange(subject)
+		it := a.store.Scan(lo, hi)
+		more := true
+		for more && it.Next() {
+			stamp, err := indexStamp(it.Key())
+			if err == nil && !applied.Has(stamp.ID) {
+				continue
+			}
+			var u *Update
+			if err == nil {
+				u, err = a.Update(stamp.ID)
+			}
+			more = yield(u, err) && err == nil
+		}
+		if err := it.Close(); err != nil && more {
+			yield(nil, err)
+		}
+	}
+}
+
+// within reports whether the state holds nothing beyond a frontier.
+func (s *State) within(f Frontier) bool {
+	for i := range s.tips {
+		if !f.Has(s.tips[i].id) {
+			return false
+		}
+	}
+	return true
+}
+
+// HeadsNote is the note to keep beside a store: the received heads, all of
+// which must be durable. CheckNote tells what is missing of them.
+func (a *Archive) HeadsNote() []byte {
+	chains := a.Chains()
+	slices.SortFunc(chains, func(x, y ChainInfo) int { return x.Received.Origin.Compare(y.Received.Origin) })
+	b := wire.AppendArray(nil, 3*len(chains))
+	for _, c := range chains {
+		b = wire.AppendBin(b, c.Received.Origin[:])
+		b = wire.AppendUint(b, uint64(c.Received.Seq))
+		b = wire.AppendBin(b, c.Received.Hash[:])
+	}
+	return b
+}
+
+// CheckNote returns the heads of a note that are not here: what the store has
+// lost. An empty note misses nothing.
+func (a *Archive) CheckNote(note []byte) ([]Head, error) {
+	if len(note) == 0 {
+		return nil, nil
+	}
+	d := newDecoder(note)
+	n := d.Array()
+	if n%3 != 0 {
+		d.Fail("note of %d items", n)
+	}
+	var lost []Head
+	for i := 0; i < n && d.Err() == nil; i += 3 {
+		var h Head
+		copy(h.Origin[:], d.BinLen(len(h.Origin)))
+		h.Seq = Seq(d.Uint())
+		copy(h.Hash[:], d.BinLen(len(h.Hash)))
+		if d.Err() != nil {
+			break
+		}
+		r, err := a.record(ID{h.Origin, h.Seq})
+		switch {
+		case errors.Is(err, ErrNotFound):
+			lost = append(lost, h)
+		case err != nil:
+			return nil, err
+		case r.hash != h.Hash:
+			return nil, fmt.Errorf("chain %s at seq %d has hash %s, and was noted with %s: %w", h.Origin, h.Seq, r.hash, h.Hash, ErrCorrupt)
+		}
+	}
+	if err := d.End(); err != nil {
+		return nil, fmt.Errorf("note of heads: %w: %w", ErrCorrupt, err)
+	}
+	return lost, nil
+}

@@ -1,0 +1,28 @@
+// Package chain is what an update is, and how updates link, verify, order,
+// merge and roll up. It is pure: no goroutine, clock, socket or file; time,
+// keys and storage are passed in, and what has to be done is returned as data.
+//
+// Every node writes one chain: a hash-linked sequence of [Update]s, sealed in
+// [Run]s by one signature each, that begins with a [Genesis]. A [Ledger] is a
+// node's copy of every chain: [Ledger.Append] puts a [Draft] on the own one,
+// [Ledger.Accept] takes a run from a peer, and [Ledger.Flush] returns the
+// writes that make both durable. An [Archive] is its reading side: the [State]
+// of a subject, its history, and the [Feed], whose [Cursor] is good on every
+// node.
+//
+// What it promises:
+//
+//   - Accepting never depends on what else is here: a run is checked against
+//     its own chain, stored, and applied once what it depends on is. Received
+//     and applied are two frontiers, and an update that waits delays its own
+//     chain alone.
+//   - Updates are applied in causal order. Stitched order (by [HLC], origin,
+//     seq) extends it, is the same everywhere, and is the order in which deltas
+//     are folded: ledgers with equal roots have equal views and histories,
+//     byte for byte.
+//   - A chain whose key signed two updates of one seq, or an update that breaks
+//     a rule, is stopped there, and the proof is kept.
+//
+// It does not sync, send or wait; package node does. FORMAT.md has the bytes
+// of all that is sent and stored.
+package chain

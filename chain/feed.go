@@ -1,0 +1,144 @@
+package chain
+
+import (
+	"container/heap"
+	"errors"
+	"slices"
+)
+
+// Feed is a page of the feed.
+type Feed struct {
+	Updates []*Update // in stitched order; their Prev is left zero
+	Cursor  Cursor    // the place after the page
+	// UpToDate: nothing more was applied at the call that the filter admits.
+	UpToDate bool
+	// Behind are origins of which the cursor has seen more than is here.
+	Behind []Origin
+}
+
+// maxFeedBytes bounds the bodies of a page.
+const maxFeedBytes = 4 << 20
+
+// Feed returns at most limit updates that are applied and not yet seen by the
+// cursor, in stitched order, merged from the logs of the chains: so every
+// page, and every prefix of one, is causally closed, and a cursor is good on
+// every node. An update that the filter leaves out is passed over. stop is
+// asked now and then whether a page that found little shall end; nil for
+// never. The channel is closed once there may be more.
+func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool) (*Feed, <-chan struct{}, error) {
+	applied, changed := a.snapshot()
+	page := &Feed{Cursor: Cursor{Frontier: since.Frontier.Clone(), Filter: filter.Hash(), Told: since.Told}}
+	if page.Cursor.Frontier == nil {
+		page.Cursor.Frontier = Frontier{}
+	}
+	for o, seq := range since.Frontier {
+		if seq > applied[o] {
+			page.Behind = append(page.Behind, o)
+		}
+	}
+	slices.SortFunc(page.Behind, Origin.Compare)
+	m := &merge{archive: a}
+	for o, seq := range applied {
+		seen := since.Frontier[o]
+		if seq <= seen {
+			continue
+		}
+		if len(filter.Authorities) > 0 && !slices.Contains(filter.Authorities, a.Authority(o)) {
+			page.Cursor.Frontier[o] = seq
+			continue
+		}
+		if err := m.add(o, seen+1, seq); err != nil {
+			return nil, nil, errors.Join(err, m.close())
+		}
+	}
+	heap.Init(m)
+	size := 0
+	for looked := 0; m.Len() > 0 && len(page.Updates) < limit && size < maxFeedBytes; looked++ {
+		if looked%256 == 255 && stop != nil && stop() {
+			break
+		}
+		u := m.sources[0].next
+		page.Cursor.Frontier[u.ID.Origin] = u.ID.Seq
+		if u.Kind == KindStatus && filter.Prefix.Contains(u.Subject) {
+			page.Updates = append(page.Updates, u)
+			size += len(u.Delta)
+		}
+		if err := m.step(); err != nil {
+			return nil, nil, errors.Join(err, m.close())
+		}
+	}
+	page.UpToDate = m.Len() == 0
+	return page, changed, m.close()
+}
+
+// merge yields the updates of several chains in stitched order.
+type merge struct {
+	archive *Archive
+	sources []*source
+}
+
+type source struct {
+	origin Origin
+	it     Iterator
+	last   Seq
+	next   *Update
+}
+
+// add opens a chain's log from one seq to another, both included.
+func (m *merge) add(o Origin, from, to Seq) error {
+	s := &source{
+		origin: o, last: to,
+		it: m.archive.store.Scan(appendUpdateKey(nil, ID{o, from}), appendUpdateKey(nil, ID{o, to + 1})),
+	}
+	m.sources = append(m.sources, s)
+	return s.step(from)
+}
+
+// step reads the update seq, which must be there.
+func (s *source) step(seq Seq) error {
+	id := ID{s.origin, seq}
+	if !s.it.Next() || string(s.it.Key()) != string(appendUpdateKey(nil, id)) {
+		return errors.Join(missingRecord(id), s.it.Close())
+	}
+	r, err := decodeRecord(id, append([]byte(nil), s.it.Value()...))
+	if err != nil {
+		return err
+	}
+	s.next, err = r.update(id)
+	return err
+}
+
+// step moves past the first update.
+func (m *merge) step() error {
+	s := m.sources[0]
+	if s.next.ID.Seq == s.last {
+		heap.Pop(m)
+		return s.it.Close()
+	}
+	if err := s.step(s.next.ID.Seq + 1); err != nil {
+		return err
+	}
+	heap.Fix(m, 0)
+	return nil
+}
+
+func (m *merge) close() error {
+	var errs []error
+	for _, s := range m.sources {
+		errs = append(errs, s.it.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (m *merge) Len() int { return len(m.sources) }
+func (m *merge) Less(i, j int) bool {
+	return m.sources[i].next.Stamp().Compare(m.sources[j].next.Stamp()) < 0
+}
+func (m *merge) Swap(i, j int) { m.sources[i], m.sources[j] = m.sources[j], m.sources[i] }
+func (m *merge) Push(x any)    { m.sources = append(m.sources, x.(*source)) }
+func (m *merge) Pop() any {
+	n := len(m.sources) - 1
+	s := m.sources[n]
+	m.sources = m.sources[:n]
+	return s
+}

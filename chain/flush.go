@@ -1,0 +1,274 @@
+package chain
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tidings-mesh/tidings/chain/wire"
+)
+
+// batchState is what one batch has done so far.
+type batchState struct {
+	batch   Batch
+	updates map[ID]*Update // received in this batch
+	index   map[string][]byte
+	keys    map[[16]byte]*keyRecord
+	states  map[string]*stagedState
+	chains  []*chainState // touched
+	woken   []*chainState // to be looked at again
+	own     []ownUpdate
+	effects Effects
+}
+
+type ownUpdate struct {
+	u *Update
+	e Entry
+}
+
+// stagedState is a subject that the batch touches.
+type stagedState struct {
+	state *State
+	size  int       // of its encoding in the store
+	fresh bool      // the store has none of it
+	added []*Update // in this batch
+}
+
+func newBatchState() batchState {
+	return batchState{
+		updates: map[ID]*Update{},
+		index:   map[string][]byte{},
+		keys:    map[[16]byte]*keyRecord{},
+		states:  map[string]*stagedState{},
+	}
+}
+
+// Effects are what a batch did. First its writes are committed: with a sync if
+// Own is not empty, for nothing of the own chain may be seen before it is
+// durable. Then readers get to see Heads and Applied, then callers are
+// answered, then peers are sent Own.
+type Effects struct {
+	// Own are the runs that were appended to the own chain, in order.
+	Own []*Run
+	// Heads are the chains that moved, in order of their origins.
+	Heads []HeadChange
+	// Applied are the updates that came to count, in the order in which they
+	// did, which is a causal one.
+	Applied []*Update
+	// Frozen are the chains that were stopped.
+	Frozen []*Freeze
+}
+
+// HeadChange is a chain that moved.
+type HeadChange struct {
+	Received Head
+	Applied  Head
+	// Genesis is set when the chain is new here.
+	Genesis *Genesis
+}
+
+// Flush ends the batch: it returns the writes that make it durable and what to
+// do once they are. The caller owns the batch; an
+// empty one needs no commit. now is in Unix milliseconds.
+func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
+	tx := &l.tx
+	if len(tx.keys) > 0 {
+		if err := l.purgeKeys(now); err != nil {
+			return nil, nil, err
+		}
+	}
+	l.seal()
+	if err := l.flushStates(); err != nil {
+		return nil, nil, err
+	}
+	l.flushChains()
+	batch, effects := tx.batch, tx.effects
+	*tx = newBatchState()
+	return &batch, &effects, nil
+}
+
+// seal signs what was appended, in as many runs as it takes.
+func (l *Ledger) seal() {
+	for own := l.tx.own; len(own) > 0; {
+		size, n := 256, 0
+		for n < len(own) {
+			more := len(own[n].e.Header) + len(own[n].e.Body) + 8
+			if n > 0 && size+more > MaxRun {
+				break
+			}
+			size += more
+			n++
+		}
+		first, last := own[0].u, own[n-1].u
+		r := &Run{Origin: l.Origin(), First: first.ID.Seq, Prev: first.Prev}
+		for i := range n {
+			r.Entries = append(r.Entries, own[i].e)
+		}
+		r.Signature = Sign(l.signer, Head{r.Origin, last.ID.Seq, last.Hash})
+		for i := range n {
+			var seal []byte
+			if i == n-1 {
+				seal = r.Signature[:]
+			}
+			l.putUpdate(own[i].u, &own[i].e, seal)
+		}
+		l.tx.effects.Own = append(l.tx.effects.Own, r)
+		own = own[n:]
+	}
+}
+
+// putUpdate writes a received update.
+func (l *Ledger) putUpdate(u *Update, e *Entry, seal []byte) {
+	l.tx.updates[u.ID] = u
+	l.tx.batch.Set(appendUpdateKey(nil, u.ID), appendRecord(nil, u, e, seal))
+}
+
+// state returns the staged state of a subject.
+func (l *Ledger) state(subject string) (*stagedState, error) {
+	if s := l.tx.states[subject]; s != nil {
+		return s, nil
+	}
+	s := &stagedState{}
+	s.state, s.size = l.states.take(subject)
+	if s.state == nil {
+		b, err := l.store.Get(appendSubjectKey(nil, keyState, subject))
+		if err != nil {
+			return nil, err
+		}
+		if s.fresh = b == nil; s.fresh {
+			s.state = NewState(subject)
+		} else if s.state, err = DecodeState(subject, b); err != nil {
+			return nil, err
+		}
+		s.size = len(b)
+	}
+	l.tx.states[subject] = s
+	return s, nil
+}
+
+// fresh returns the staged state of a subject with its status folded.
+func (l *Ledger) fresh(subject string) (*stagedState, error) {
+	s, err := l.state(subject)
+	if err != nil || !s.state.Stale() {
+		return s, err
+	}
+	return s, l.refold(s)
+}
+
+// refold folds the status of a subject anew, from the updates that the store
+// has and those of this batch, in stitched order.
+func (l *Ledger) refold(s *stagedState) error {
+	subject := s.state.Subject()
+	base, err := l.base(subject)
+	if err != nil {
+		return err
+	}
+	added := slices.Clone(s.added)
+	slices.SortFunc(added, func(a, b *Update) int { return a.Stamp().Compare(b.Stamp()) })
+	lo, hi := indexRange(subject)
+	it := l.store.Scan(lo, hi)
+	err = s.state.Refold(base, func(yield func(*Update, string, error) bool) {
+		emit := func(u *Update) bool {
+			return yield(u, l.chains[u.ID.Origin].tail.Genesis.Authority, nil)
+		}
+		for it.Next() {
+			stamp, err := indexStamp(it.Key())
+			if err != nil {
+				yield(nil, "", err)
+				return
+			}
+			for len(added) > 0 && added[0].Stamp().Compare(stamp) < 0 {
+				if !emit(added[0]) {
+					return
+				}
+				added = added[1:]
+			}
+			u, err := l.update(stamp.ID)
+			if err != nil {
+				yield(nil, "", err)
+				return
+			}
+			if !emit(u) {
+				return
+			}
+		}
+		for _, u := range added {
+			if !emit(u) {
+				return
+			}
+		}
+	})
+	if closeErr := it.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("fold %q anew: %w", subject, err)
+	}
+	return nil
+}
+
+// base is the state that a refold of the subject begins with, nil for none.
+func (l *Ledger) base(subject string) (*State, error) {
+	b, err := l.store.Get(appendSubjectKey(nil, keyBase, subject))
+	if err != nil || b == nil {
+		return nil, err
+	}
+	return DecodeState(subject, b)
+}
+
+// flushStates writes each touched subject once.
+func (l *Ledger) flushStates() error {
+	for _, subject := range slices.Sorted(maps.Keys(l.tx.states)) {
+		s := l.tx.states[subject]
+		if len(s.added) > 0 {
+			if s.state.Stale() {
+				if err := l.refold(s); err != nil {
+					return err
+				}
+			}
+			if s.fresh {
+				l.subjects++
+			}
+			b := s.state.Append(nil)
+			l.tx.batch.Set(appendSubjectKey(nil, keyState, subject), b)
+			l.states.put(subject, s.state, len(b))
+		} else if !s.fresh {
+			l.states.put(subject, s.state, s.size)
+		}
+	}
+	return nil
+}
+
+// flushChains writes what is known of each touched chain, and moves the roots.
+func (l *Ledger) flushChains() {
+	slices.SortFunc(l.tx.chains, func(a, b *chainState) int { return a.tail.Origin.Compare(b.tail.Origin) })
+	for _, c := range l.tx.chains {
+		c.dirty = false
+		if c.tail.Seq == 0 {
+			continue
+		}
+		l.sync.Replace(c.was.received, c.tail.Head)
+		l.root.Replace(c.was.applied, c.applied)
+		change := HeadChange{Received: c.tail.Head, Applied: c.applied}
+		if c.began {
+			change.Genesis, c.began = c.tail.Genesis, false
+		}
+		l.tx.effects.Heads = append(l.tx.effects.Heads, change)
+		l.tx.batch.Set(appendChainKey(nil, keyChain, c.tail.Origin), appendChainRecord(nil, c))
+		for _, place := range c.tail.kept() {
+			e := c.tail.table[place]
+			l.tx.batch.Set(appendTableKey(nil, c.tail.Origin, place), wire.AppendUint(wire.AppendBin(wire.AppendArray(nil, 2), e.origin[:]), uint64(e.last)))
+		}
+	}
+	if len(l.tx.chains) > 0 {
+		l.tx.batch.Set(noteSubjects, wire.AppendUint(nil, l.subjects))
+	}
+}
+
+var noteSubjects = append([]byte{keyNote}, "subjects"...)
+
+func freezeTerm(f *Freeze) [4]uint64 {
+	buf := append([]byte("tidings freeze 1\x00"), f.Origin[:]...)
+	return words(sha256.Sum256(appendUint64(buf, uint64(f.After))))
+}

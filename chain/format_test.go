@@ -1,0 +1,120 @@
+package chain
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/hex"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func seedKey(b byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, ed25519.SeedSize))
+}
+
+func seedOrigin(b byte) Origin { return OriginOf(seedKey(b).Public().(ed25519.PublicKey)) }
+
+// exampleChain is the chain of FORMAT.md.
+func exampleChain(t *testing.T) (*Run, []*Update) {
+	g := &Genesis{Key: seedKey(7).Public().(ed25519.PublicKey), Node: "wh-1", Authority: "warehouse"}
+	dep := ID{seedOrigin(8), 9}
+	p, err := Prepare(Draft{Subject: "order/42", Delta: []byte(`{"picked":true}`), Deps: []ID{dep}, Key: "k-1", Cause: dep, Hook: "pick"})
+	require.NoError(t, err)
+	updates := []*Update{
+		{Kind: KindGenesis, HLC: HLCOf(1_700_000_000_000), Delta: g.AppendBody(nil)},
+		{Kind: KindStatus, HLC: HLCOf(1_700_000_000_000) + 1, Subject: "order/42", Delta: []byte(`{"stock":3}`)},
+		{
+			Kind: KindStatus, HLC: HLCOf(1_700_000_000_250), Subject: "order/42", Delta: p.delta, Deps: []ID{dep},
+			Key: p.tag, Cause: dep, Hook: "pick", Depth: 1,
+		},
+	}
+	tail := Tail{Head: Head{Origin: seedOrigin(7)}}
+	run := &Run{Origin: tail.Origin, First: 1}
+	for _, u := range updates {
+		run.Entries = append(run.Entries, tail.Extend(u))
+	}
+	run.Signature = Sign(seedKey(7), tail.Head)
+	return run, updates
+}
+
+// FORMAT.md shows the bytes that the code writes, and they read back.
+func TestFormatExamples(t *testing.T) {
+	run, updates := exampleChain(t)
+	cursor := Cursor{Frontier: Frontier{seedOrigin(7): 3, seedOrigin(8): 300}, Filter: Filter{Prefix: "order", Authorities: []string{"fleet"}}.Hash()}
+	var root Root
+	root.Add(run.Head())
+	examples := []struct{ name, text string }{
+		{"origin", run.Origin.String()},
+		{"header of the genesis", hex.EncodeToString(run.Entries[0].Header)},
+		{"body of the genesis", hex.EncodeToString(run.Entries[0].Body)},
+		{"header of seq 2", hex.EncodeToString(run.Entries[1].Header)},
+		{"header of seq 3", hex.EncodeToString(run.Entries[2].Header)},
+		{"hash of seq 3", updates[2].Hash.String()},
+		{"run", hex.EncodeToString(run.Append(nil))},
+		{"record of seq 3", hex.EncodeToString(appendRecord(nil, updates[2], &run.Entries[2], run.Signature[:]))},
+		{"cursor at seq 3 and seq 300 of the two, for prefix order and authority fleet", cursor.String()},
+		{"root of the chain alone", root.Hash().String()},
+	}
+	var b strings.Builder
+	for _, e := range examples {
+		b.WriteString(e.name + ":\n\n")
+		for text := e.text; text != ""; {
+			n := min(len(text), 120)
+			b.WriteString("    " + text[:n] + "\n")
+			text = text[n:]
+		}
+		b.WriteString("\n")
+	}
+	const file, heading = "FORMAT.md", "32 bytes of 8, carries the key `k-1`, and answers that dep as reaction `pick`.\n\n"
+	doc, err := os.ReadFile(file)
+	require.NoError(t, err)
+	head, _, ok := strings.Cut(string(doc), heading)
+	require.True(t, ok, "the examples' heading is gone")
+	want := head + heading + strings.TrimRight(b.String(), "\n") + "\n"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(want), 0o644))
+	}
+	doc, err = os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, want, string(doc), "run the test with -update and look at the difference")
+
+	// What the document shows is read by the decoders.
+	shown := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^([^\n]+):\n\n((?:    \S+\n)+)`).FindAllStringSubmatch(string(doc), -1) {
+		shown[m[1]] = strings.Join(strings.Fields(m[2]), "")
+	}
+	raw, err := hex.DecodeString(shown["run"])
+	require.NoError(t, err)
+	got, err := DecodeRun(raw)
+	require.NoError(t, err)
+	require.NoError(t, got.Verify(nil))
+	require.Equal(t, run.Head(), got.Head())
+	tail := Tail{Head: Head{Origin: got.Origin}}
+	for i := range got.Entries {
+		u, err := tail.Next(&got.Entries[i])
+		require.NoError(t, err)
+		want := *updates[i]
+		want.Prev = u.Prev
+		require.Equal(t, &want, u)
+	}
+	c, err := ParseCursor(shown[examples[8].name])
+	require.NoError(t, err)
+	require.Equal(t, cursor.Frontier, c.Frontier)
+	rec, err := hex.DecodeString(shown["record of seq 3"])
+	require.NoError(t, err)
+	r, err := decodeRecord(updates[2].ID, rec)
+	require.NoError(t, err)
+	u, err := r.update(updates[2].ID)
+	require.NoError(t, err)
+	back := *updates[2]
+	back.Prev = Hash{}
+	require.Equal(t, &back, u)
+}
+

@@ -1,0 +1,94 @@
+package chain
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// Prepared is a draft that was checked as far as it can be without a ledger.
+type Prepared struct {
+	subject string
+	delta   []byte // compact
+	patch   Value
+	deps    []ID // ascending, without repeats, the cause included
+	cause   ID
+	hook    string
+	tag     KeyTag
+}
+
+// Prepare checks a draft and does the work that needs no ledger, so that
+// callers do it side by side. Its error is a *DraftError.
+func Prepare(d Draft) (*Prepared, error) {
+	p := &Prepared{subject: d.Subject, cause: d.Cause, hook: d.Hook}
+	if err := CheckSubject(d.Subject); err != nil {
+		return nil, &DraftError{"subject", err}
+	}
+	if len(d.Delta) > MaxDelta {
+		return nil, &DraftError{"delta", fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(d.Delta), MaxDelta)}
+	}
+	var err error
+	if p.delta, err = CompactDelta(d.Delta); err != nil {
+		return nil, &DraftError{"delta", err}
+	}
+	if p.patch, err = ParseValue(p.delta); err != nil {
+		return nil, &DraftError{"delta", err}
+	}
+	if len(d.Key) > MaxKey {
+		return nil, &DraftError{"key", fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(d.Key), MaxKey)}
+	}
+	if d.Cause.IsZero() != (d.Hook == "") {
+		return nil, &DraftError{"hook", fmt.Errorf("%w: a cause and the hook that answers it go together", ErrDraft)}
+	}
+	if d.Hook != "" {
+		if d.Cause.Seq == 0 || d.Cause.Seq > maxSeq {
+			return nil, &DraftError{"cause", fmt.Errorf("%w: seq %d", ErrDraft, d.Cause.Seq)}
+		}
+		if err := CheckHook(d.Hook); err != nil {
+			return nil, &DraftError{"hook", fmt.Errorf("%w: %w", ErrDraft, err)}
+		}
+		p.deps = append(p.deps, d.Cause)
+	}
+	for _, id := range d.Deps {
+		if id.Seq == 0 || id.Seq > maxSeq {
+			return nil, &DraftError{"deps", fmt.Errorf("%w: seq %d", ErrDraft, id.Seq)}
+		}
+	}
+	p.deps = append(p.deps, d.Deps...)
+	slices.SortFunc(p.deps, ID.Compare)
+	p.deps = slices.Compact(p.deps)
+	if len(p.deps) > MaxDeps {
+		return nil, &DraftError{"deps", fmt.Errorf("%w: %d, at most %d", ErrTooLarge, len(p.deps), MaxDeps)}
+	}
+	if d.Key != "" {
+		p.tag = p.keyTag(d.Key)
+	}
+	return p, nil
+}
+
+// Deps are the dependencies that the caller named, the cause included. The
+// slice is the draft's own.
+func (p *Prepared) Deps() []ID { return p.deps }
+
+// Size is roughly what the draft takes in memory, in bytes.
+func (p *Prepared) Size() int { return 256 + len(p.subject) + 4*len(p.delta) + 24*len(p.deps) }
+
+// keyTag digests the key, and the content that it stands for: the subject, the
+// delta as a value, the caller's deps, the cause and the hook.
+func (p *Prepared) keyTag(key string) (t KeyTag) {
+	sum := sha256.Sum256(append([]byte("tidings key 1\x00"), key...))
+	copy(t.Key[:], sum[:])
+	b := []byte("tidings content 1\x00")
+	for _, part := range [][]byte{[]byte(p.subject), p.patch.Append(nil), []byte(p.hook)} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
+		b = append(b, part...)
+	}
+	for _, id := range append(slices.Clone(p.deps), p.cause) {
+		b = append(b, id.Origin[:]...)
+		b = appendUint64(b, uint64(id.Seq))
+	}
+	sum = sha256.Sum256(b)
+	copy(t.Content[:], sum[:])
+	return t
+}

@@ -1,0 +1,146 @@
+package chain
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+)
+
+func missingRecord(id ID) error {
+	return fmt.Errorf("update %s is not in the log: %w", id, ErrCorrupt)
+}
+
+// Page reads at most limit updates of a chain from seq from on, and the seals
+// that stand among them, to be verified by hand.
+func (a *Archive) Page(o Origin, from Seq, limit int) (ChainInfo, []ChainUpdate, []Seal, error) {
+	info, ok := a.Info(o)
+	if !ok {
+		return info, nil, nil, fmt.Errorf("chain %s: %w", o, ErrNotFound)
+	}
+	var updates []ChainUpdate
+	var seals []Seal
+	err := a.eachRecord(info, from, func(id ID, prev Hash, r *record) (bool, error) {
+		u, err := r.update(id)
+		if err != nil {
+			return false, err
+		}
+		u.Prev = prev
+		updates = append(updates, ChainUpdate{*u, r.header})
+		if len(r.seal) > 0 {
+			seals = append(seals, Seal{id.Seq, [ed25519.SignatureSize]byte(r.seal)})
+		}
+		return len(updates) < limit, nil
+	})
+	return info, updates, seals, err
+}
+
+// eachRecord visits the published records of a chain from seq from on, each
+// with the hash before it, until visit returns false.
+func (a *Archive) eachRecord(info ChainInfo, from Seq, visit func(ID, Hash, *record) (bool, error)) error {
+	o := info.Received.Origin
+	from = max(from, 1)
+	if from > info.Received.Seq {
+		return nil
+	}
+	var prev Hash
+	if from > 1 {
+		r, err := a.record(ID{o, from - 1})
+		if err != nil {
+			return err
+		}
+		prev = r.hash
+	}
+	it := a.store.Scan(appendUpdateKey(nil, ID{o, from}), appendUpdateKey(nil, ID{o, info.Received.Seq + 1}))
+	for seq := from; seq <= info.Received.Seq; seq++ {
+		id := ID{o, seq}
+		if !it.Next() || string(it.Key()) != string(appendUpdateKey(nil, id)) {
+			return errors.Join(missingRecord(id), it.Close())
+		}
+		r, err := decodeRecord(id, append([]byte(nil), it.Value()...))
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		more, err := visit(id, prev, r)
+		if err != nil || !more {
+			return errors.Join(err, it.Close())
+		}
+		prev = r.hash
+	}
+	return it.Close()
+}
+
+// Runs returns encoded runs of a chain from seq from on, as many as fit into
+// size bytes but at least one, unless there is none. A run ends where one of
+// its chain ended before, since only there is a seal; short ones are served
+// as one under the last seal.
+func (a *Archive) Runs(o Origin, from Seq, size int) ([][]byte, error) {
+	info, ok := a.Info(o)
+	if !ok {
+		return nil, nil
+	}
+	c := cutter{run: Run{Origin: o}, size: runOverhead}
+	err := a.eachRecord(info, from, func(id ID, prev Hash, r *record) (bool, error) {
+		return c.add(id, prev, r, size), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.cut()
+	return c.out, nil
+}
+
+// cutter cuts the log of a chain into runs.
+type cutter struct {
+	out    [][]byte
+	total  int // bytes of out
+	run    Run // is being gathered
+	size   int // of run, in bytes, at most
+	sealed int // entries of run up to its last seal
+	last   Seal
+}
+
+// add takes the next record, unless that would make more than most bytes of
+// all the runs, and reports whether it did.
+func (c *cutter) add(id ID, prev Hash, r *record, most int) bool {
+	e := Entry{Header: r.header, Body: r.body, Hash: r.hash}
+	n := entrySize(e)
+	if c.sealed > 0 && c.size+n > MaxRun {
+		c.cut()
+	}
+	if (c.sealed > 0 || len(c.out) > 0) && c.total+c.size+n > most {
+		return false
+	}
+	if len(c.run.Entries) == 0 {
+		c.run.First, c.run.Prev = id.Seq, prev
+	}
+	c.run.Entries = append(c.run.Entries, e)
+	c.size += n
+	if len(r.seal) > 0 {
+		c.sealed, c.last = len(c.run.Entries), Seal{id.Seq, [ed25519.SignatureSize]byte(r.seal)}
+	}
+	return true
+}
+
+// cut ends the run at its last seal, if it has one. What follows that begins
+// the next.
+func (c *cutter) cut() {
+	if c.sealed == 0 {
+		return
+	}
+	done, rest := c.run, c.run.Entries[c.sealed:]
+	done.Entries, done.Signature = done.Entries[:c.sealed:c.sealed], c.last.Signature
+	b := done.Append(nil)
+	c.out = append(c.out, b)
+	c.total += len(b)
+	c.run = Run{Origin: done.Origin, First: c.last.Seq + 1, Prev: done.Entries[c.sealed-1].Hash, Entries: append([]Entry(nil), rest...)}
+	c.size, c.sealed = runOverhead, 0
+	for _, e := range rest {
+		c.size += entrySize(e)
+	}
+}
+
+// runOverhead bounds what a run takes beside its entries, and entrySize what
+// an entry takes, in bytes.
+const runOverhead = 160
+
+func entrySize(e Entry) int { return len(e.Header) + len(e.Body) + 3 + 5 }

@@ -1,0 +1,136 @@
+package chain
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// sampleState has two authorities, three origins, a conflict, a live write that
+// is not its chain's newest and one that the status does not show.
+func sampleState(t testing.TB) *State {
+	t.Helper()
+	x, y, z := modelOrigin(0), modelOrigin(1), modelOrigin(3)
+	n := newModelNode()
+	for _, u := range []*Update{
+		modelUpdate(ID{x, 2}, 1, `{"a":1,"b":{"c":null}}`),
+		modelUpdate(ID{y, 2}, 2, `{"a":2,"d":[1,{"e":"é"}]}`),
+		modelUpdate(ID{x, 3}, 3, `{"b":{"x":{}}}`),
+		modelUpdate(ID{z, 2}, 4, `{"f":-1.50}`, ID{x, 2}, ID{y, 2}),
+	} {
+		n.head[u.ID.Origin] = u.ID.Seq - 2
+		if err := n.apply(u); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n.state
+}
+
+// The bytes of format 1, which stores on disk hold.
+func TestStateBytes(t *testing.T) {
+	empty := NewState("s")
+	if got := hex.EncodeToString(empty.Append(nil)); got != "010000"+"027b7d"+"00"+"00"+"00"+"00" {
+		t.Errorf("empty state %s", got)
+	}
+	s := sampleState(t)
+	b := s.Append(nil)
+	text := func(s string) string { return fmt.Sprintf("%02x%x", len(s), s) }
+	origin := func(i int) string { o := modelOrigin(i); return hex.EncodeToString(o[:]) }
+	hash := func(i int, seq Seq) string {
+		h := modelUpdate(ID{modelOrigin(i), seq}, 0, "").Hash
+		return hex.EncodeToString(h[:])
+	}
+	want := strings.Join([]string{
+		"01", "00", "04", // version, flags, updates
+		text(`{"a":2,"b":{"x":{}},"d":[1,{"e":"é"}],"f":-1.50}`),
+		"02", text("fleet"), text(`{"a":1,"b":{"x":{}},"f":-1.50}`), text("warehouse"), text(`{"a":2,"d":[1,{"e":"é"}]}`),
+		"03",
+		origin(0), "03", "80800c", hash(0, 3), "00", "00",
+		origin(1), "02", "808008", hash(1, 2), "01", "00",
+		origin(3), "02", "808010", hash(3, 2), "00", "00",
+		"0000", "0000", "0201", // contexts
+		"04", "0001" + "808008", "0000", "0100", "0200", // updates with live writes
+		"05", // live paths
+		"00", text("/a"), "02", "00", text("1"), "02", "00",
+		"01", text("b/c"), "01", "00", text("null"),
+		"03", text("x"), "01", "01", "00",
+		"01", text("d"), "01", "02", "00",
+		"01", text("f"), "01", "03", "00",
+	}, "")
+	if got := hex.EncodeToString(b); got != want {
+		t.Errorf("state\n%s, want\n%s", got, want)
+	}
+}
+
+func TestDecodeStateRefuses(t *testing.T) {
+	b := sampleState(t).Append(nil)
+	if _, err := DecodeState(modelSubject, b); err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, b []byte) {
+		s, err := DecodeState(modelSubject, b)
+		switch {
+		case err == nil && !bytes.Equal(s.Append(nil), b):
+			t.Errorf("%s: decodes, and encodes otherwise", what)
+		case err != nil && !errors.Is(err, ErrCorrupt):
+			t.Errorf("%s: %v is no ErrCorrupt", what, err)
+		}
+	}
+	for i := range b {
+		if _, err := DecodeState(modelSubject, b[:i]); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("the first %d bytes: %v", i, err)
+		}
+		for bit := range 8 {
+			flipped := slices.Clone(b)
+			flipped[i] ^= 1 << bit
+			check(fmt.Sprintf("bit %d of byte %d", bit, i), flipped)
+		}
+	}
+	if _, err := DecodeState(modelSubject, append(slices.Clone(b), 0)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a byte more: %v", err)
+	}
+	huge := []byte{1, 0, 0, 2, '{', '}', 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}
+	if _, err := DecodeState("s", huge); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("2^64-1 authorities: %v", err)
+	}
+	if _, err := DecodeState("s", []byte{1, 0, 0x80, 0, 2, '{', '}', 0, 0, 0, 0}); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a number not in its shortest form: %v", err)
+	}
+}
+
+func FuzzDecodeState(f *testing.F) {
+	f.Add(sampleState(f).Append(nil))
+	f.Add(NewState(modelSubject).Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := DecodeState(modelSubject, b)
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("%v is no ErrCorrupt", err)
+			}
+			return
+		}
+		if got := s.Append(nil); !bytes.Equal(got, b) {
+			t.Fatalf("%x encodes as %x", b, got)
+		}
+		// What a reader does with it must hold for any state that decodes.
+		s.AppendView(nil)
+		s.ETag()
+		s.Unchanged("fleet", valueEmpty)
+		u := modelUpdate(ID{modelOrigin(5), 2}, MaxMillis, `{"a":{"b":1},"c":null}`, s.Heads()...)
+		u.Deps = s.Attach(u.ID.Origin, nil, MaxDeps)
+		ctx, _, err := s.Context(u, func(ID) (Context, bool, error) { return nil, false, nil })
+		if err != nil {
+			return
+		}
+		if _, err := s.Add(u, "other", ctx); err != nil {
+			return
+		}
+		if _, err := DecodeState(modelSubject, s.Append(nil)); err != nil {
+			t.Fatalf("one more update does not read back: %v", err)
+		}
+	})
+}

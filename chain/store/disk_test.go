@@ -1,0 +1,336 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/chain/store"
+	"github.com/tidings-mesh/tidings/chain/store/storetest"
+)
+
+// TestSyncs counts what each call costs the disk: nothing without sync, and
+// one sync of the log for any number of batches with it.
+func TestSyncs(t *testing.T) {
+	noLeaks(t)
+	var syncs atomic.Int64
+	count := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if isSync(op) && onFile(op, ".log") {
+			syncs.Add(1)
+		}
+		return nil
+	})
+	s, err := store.OpenPebble("node", store.Options{FS: errorfs.Wrap(vfs.NewMem(), count)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var empty chain.Batch
+	for _, c := range []struct {
+		name string
+		want int64
+		run  func() error
+	}{
+		{"100 commits without sync", 0, func() error {
+			for i := range 100 {
+				storetest.Put(t, s, false, fmt.Appendf(nil, "k%d", i), []byte("v"))
+			}
+			return nil
+		}},
+		{"sync", 1, s.Sync},
+		{"commit with sync", 1, func() error { storetest.Put(t, s, true, []byte("a"), []byte("v")); return nil }},
+		{"an empty commit with sync", 1, func() error { return s.Commit(&empty, true) }},
+		{"an empty commit without", 0, func() error { return s.Commit(&empty, false) }},
+		{"first mark, with the key that tells of it", 1, func() error { return s.Mark([]byte("a")) }},
+		{"later mark", 0, func() error { return s.Mark([]byte("b")) }},
+	} {
+		before := syncs.Load()
+		if err := c.run(); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if got := syncs.Load() - before; got != c.want {
+			t.Errorf("%s: %d syncs of the log, want %d", c.name, got, c.want)
+		}
+	}
+	if got := s.Stats(); got.Syncs == 0 || got.Failed || got.LogBytes == 0 || got.MemTableBytes == 0 {
+		t.Errorf("stats: %+v", got)
+	}
+}
+
+// quiet keeps Pebble's log out of the test's.
+type quiet struct{}
+
+func (quiet) Infof(string, ...any)         {}
+func (quiet) Errorf(string, ...any)        {}
+func (quiet) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+
+// snapshot is every file's content.
+func snapshot(t *testing.T, disk vfs.FS, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, path := range files(t, disk, dir) {
+		all[path] = string(readAll(t, disk, path))
+	}
+	return all
+}
+
+func TestOtherFormatIsLeftAlone(t *testing.T) {
+	noLeaks(t)
+	raw := func(t *testing.T, disk vfs.FS, key, value string) {
+		db, err := pebble.Open("node/db", &pebble.Options{FS: disk, FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(db.Set([]byte(key), []byte(value), pebble.Sync), db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		make func(t *testing.T, disk vfs.FS)
+	}{
+		{"a later version", func(t *testing.T, disk vfs.FS) {
+			if err := smallStore(t, disk, 3).Close(); err != nil {
+				t.Fatal(err)
+			}
+			raw(t, disk, "\x00format", "2")
+		}},
+		{"someone else's Pebble", func(t *testing.T, disk vfs.FS) { raw(t, disk, "key", "value") }},
+		{"a later Pebble", func(t *testing.T, disk vfs.FS) {
+			if err := smallStore(t, disk, 3).Close(); err != nil {
+				t.Fatal(err)
+			}
+			f, err := disk.Create("node/db/marker.format-version.999999.999", vfs.WriteCategoryUnspecified)
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			disk := vfs.NewMem()
+			c.make(t, disk)
+			before := snapshot(t, disk, "node")
+			_, err := store.OpenPebble("node", store.Options{FS: disk})
+			if !errors.Is(err, store.ErrFormat) {
+				t.Fatalf("%v, want ErrFormat", err)
+			}
+			if after := snapshot(t, disk, "node"); fmt.Sprint(before) != fmt.Sprint(after) {
+				t.Error("it was touched")
+			}
+			t.Log(err)
+		})
+	}
+}
+
+// TestCreationCutShort opens what a crash right after Pebble's own creation
+// leaves: a database without our version, and without anything else.
+func TestCreationCutShort(t *testing.T) {
+	noLeaks(t)
+	disk := vfs.NewMem()
+	db, err := pebble.Open("node/db", &pebble.Options{FS: disk, FormatMajorVersion: pebble.FormatNewest, Logger: quiet{}})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := smallStore(t, disk, 3).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestNoteDamaged(t *testing.T) {
+	noLeaks(t)
+	good := vfs.NewCrashableMem()
+	if err := smallStore(t, good, 3).Close(); err != nil {
+		t.Fatal(err)
+	}
+	note := readAll(t, good, "node/heads")
+	replace := func(b []byte) func(*testing.T, vfs.FS) {
+		return func(t *testing.T, disk vfs.FS) {
+			f, err := disk.Create("node/heads", vfs.WriteCategoryUnspecified)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.Write(b)
+			if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	type test struct {
+		name   string
+		damage func(*testing.T, vfs.FS)
+	}
+	tests := []test{
+		{"missing", func(t *testing.T, disk vfs.FS) {
+			if err := disk.Remove("node/heads"); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"empty", replace(nil)},
+		{"cut short", replace(note[:len(note)-1])},
+		{"longer", replace(append(bytes.Clone(note), 0))},
+	}
+	for i := range note {
+		bad := bytes.Clone(note)
+		bad[i] ^= 1 << (i % 8)
+		tests = append(tests, test{fmt.Sprintf("byte %d", i), replace(bad)})
+	}
+	for _, c := range tests {
+		disk := good.CrashClone(vfs.CrashCloneCfg{})
+		c.damage(t, disk)
+		before := snapshot(t, disk, "node")
+		_, err := store.OpenPebble("node", store.Options{FS: disk})
+		if !errors.Is(err, store.ErrNote) || !errors.Is(err, chain.ErrCorrupt) {
+			t.Errorf("%s: %v, want ErrNote", c.name, err)
+			continue
+		}
+		if after := snapshot(t, disk, "node"); fmt.Sprint(before) != fmt.Sprint(after) {
+			t.Errorf("%s: it was touched", c.name)
+		}
+		s, err := store.OpenPebble("node", store.Options{FS: disk, IgnoreNote: true})
+		if err != nil {
+			t.Errorf("%s, ignored: %v", c.name, err)
+			continue
+		}
+		if s.Note() != nil {
+			t.Errorf("%s, ignored: the note is %q", c.name, s.Note())
+		}
+		if err := errors.Join(s.Mark([]byte("anew")), s.Close()); err != nil {
+			t.Errorf("%s, ignored: %v", c.name, err)
+		}
+		s, err = store.OpenPebble("node", store.Options{FS: disk})
+		if err != nil || string(s.Note()) != "anew" {
+			t.Fatalf("%s, marked anew: %v", c.name, err)
+		}
+		s.Close()
+	}
+}
+
+func TestNoteFails(t *testing.T) {
+	for _, kind := range []errorfs.OpKind{errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpFileSync, errorfs.OpRename} {
+		f := &fault{err: errors.New("broken"), hit: func(op errorfs.Op) bool {
+			return op.Kind == kind && onFile(op, "heads")
+		}}
+		disk := vfs.NewCrashableMem()
+		s, err := store.OpenPebble("node", store.Options{FS: f.wrap(disk)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Mark([]byte("one")); err != nil {
+			t.Fatal(err)
+		}
+		f.on.Store(true)
+		if err := s.Mark([]byte("two")); !errors.Is(err, chain.ErrStoreFailed) || !errors.Is(err, f.err) {
+			t.Errorf("kind %d: mark: %v", kind, err)
+		}
+		f.on.Store(false)
+		var b chain.Batch
+		b.Set([]byte("a"), nil)
+		if err := s.Commit(&b, false); !errors.Is(err, chain.ErrStoreFailed) {
+			t.Errorf("kind %d: commit afterwards: %v", kind, err)
+		}
+		s.Close()
+		s, err = store.OpenPebble("node", store.Options{FS: disk.CrashClone(vfs.CrashCloneCfg{})})
+		if err != nil || string(s.Note()) != "one" {
+			t.Errorf("kind %d: after the crash: %v", kind, err)
+		}
+		s.Close()
+	}
+}
+
+// TestCloseUnderAnIterator breaks the contract: the store must neither hang nor
+// pull the memory from under the reader.
+func TestCloseUnderAnIterator(t *testing.T) {
+	s := smallStore(t, vfs.NewMem(), 10)
+	it := s.Scan([]byte("k"), []byte("l"))
+	start := time.Now()
+	if err := s.Close(); !errors.Is(err, store.ErrAbandoned) {
+		t.Errorf("close: %v", err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("close took %v", took)
+	}
+	n := 0
+	for it.Next() {
+		n++
+	}
+	if err := it.Close(); err != nil || n != 10 {
+		t.Errorf("%d keys, %v", n, err)
+	}
+}
+
+// TestFailureDuringOpen has the flush fail that an open after a crash waits
+// for, which Pebble would try again for ever.
+func TestFailureDuringOpen(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	s := smallStore(t, disk, 50)
+	killed := disk.CrashClone(vfs.CrashCloneCfg{})
+	s.Close()
+	f := &fault{err: errors.New("no space"), hit: func(op errorfs.Op) bool {
+		return kinds(op, errorfs.OpCreate, errorfs.OpFileWrite) && onFile(op, ".sst")
+	}}
+	f.on.Store(true)
+	if _, err := store.OpenPebble("node", store.Options{FS: f.wrap(killed.CrashClone(vfs.CrashCloneCfg{}))}); !errors.Is(err, f.err) {
+		t.Errorf("%v, want %v", err, f.err)
+	}
+	if n := f.hits.Load(); n == 0 || n > 3 {
+		t.Errorf("tried %d times", n)
+	}
+	if got, err := openDamaged(t, killed, 50); got != whole {
+		t.Errorf("with space again: %s, %v", got, err)
+	}
+}
+
+// TestCorruptTable meets damage in a table: the read says so, and the store
+// lives.
+func TestCorruptTable(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	if err := smallStore(t, disk, 400).Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files(t, disk, "node") {
+		if path[len(path)-4:] == ".sst" {
+			flip(t, disk, path, len(readAll(t, disk, path))/2, 3)
+		}
+	}
+	s, err := store.OpenPebble("node", store.Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	it := s.Scan(nil, nil)
+	for it.Next() {
+		if string(it.Value()) == "" {
+			t.Error("an empty value")
+		}
+	}
+	if err := it.Close(); !errors.Is(err, chain.ErrCorrupt) {
+		t.Errorf("scan: %v", err)
+	}
+	failed := 0
+	for i := 1; i <= 400; i++ {
+		v, err := s.Get(fmt.Appendf(nil, "k%03d", i))
+		switch {
+		case errors.Is(err, chain.ErrCorrupt):
+			failed++
+		case err != nil || string(v) != string(valueOf(5*i)):
+			t.Errorf("get %d: %v", i, err)
+		}
+	}
+	if failed == 0 || failed > 100 {
+		t.Errorf("%d of 400 reads met the damage", failed)
+	}
+	storetest.Put(t, s, true, []byte("z"), []byte("1"))
+	if got := s.Stats(); got.Corruptions == 0 || got.Failed {
+		t.Errorf("stats: %+v", got)
+	}
+}

@@ -1,0 +1,49 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// FormatVersion is the version of everything that this package writes: the
+// data directory's files and the store's own keys. Another version is refused.
+const FormatVersion = 1
+
+var (
+	// ErrFormat is wrapped when what is on disk was written by another version
+	// of the format, or is not a store at all.
+	ErrFormat = errors.New("not of this format")
+	// ErrReserved is wrapped by Commit for a key that is empty or begins with
+	// 0x00. Nothing of the batch is written, and the store lives on.
+	ErrReserved = errors.New("reserved key")
+)
+
+// The store's own keys. Their first byte keeps them out of every Scan.
+var (
+	keyFormat = []byte("\x00format") // FormatVersion in decimal
+	keyNoted  = []byte("\x00noted")  // there is a side file
+	keyFirst  = []byte{0x01}         // the lowest key of a user
+)
+
+func checkKeys(b *chain.Batch) error {
+	check := func(key []byte) error {
+		if len(key) == 0 || key[0] == 0 {
+			return fmt.Errorf("%w: %q", ErrReserved, key)
+		}
+		return nil
+	}
+	return b.Each(func(key, _ []byte) error { return check(key) }, check)
+}
+
+// userLow raises a scan's lower bound to the first key that a user may have,
+// and copies it.
+func userLow(lo []byte) []byte {
+	if bytes.Compare(lo, keyFirst) < 0 {
+		return keyFirst
+	}
+	return slices.Clone(lo)
+}

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// TestFatalf: Pebble's last word ends the goroutine that speaks it, kills the
+// store, and ends nothing else.
+func TestFatalf(t *testing.T) {
+	g := newGuard(slog.New(slog.DiscardHandler))
+	returned := make(chan bool, 1)
+	go func() {
+		back := false
+		defer func() { returned <- back }()
+		g.Fatalf("disk %d", 7)
+		back = true
+	}()
+	if <-returned {
+		t.Error("Fatalf returned")
+	}
+	if err := g.check(); !errors.Is(err, chain.ErrStoreFailed) {
+		t.Errorf("the store lives: %v", err)
+	}
+	first := g.check()
+	if again := g.fail("later", errors.New("other")); again != first {
+		t.Errorf("a later failure replaces the first: %v", again)
+	}
+}
+
+// TestSharedCaches: the stores of a process share their caches, and the last
+// one takes them down.
+func TestSharedCaches(t *testing.T) {
+	disk := vfs.NewMem()
+	a, err := OpenPebble("a", Options{FS: disk, CacheSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, files := pool.blocks, pool.files
+	b, err := OpenPebble("b", Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pool.blocks != blocks || pool.files != files || pool.users != 2 || blocks.MaxSize() != 1<<20 {
+		t.Errorf("%d users, %d bytes", pool.users, blocks.MaxSize())
+	}
+	if _, err := OpenPebble("a", Options{FS: disk}); err == nil {
+		t.Error("opened twice")
+	}
+	if err := errors.Join(a.Close(), a.Close()); err != nil || pool.users != 1 {
+		t.Errorf("%v, %d users", err, pool.users)
+	}
+	if err := b.Close(); err != nil || pool.users != 0 || pool.blocks != nil {
+		t.Errorf("%v, %d users", err, pool.users)
+	}
+}
+
+// FuzzNote: no bytes crash the reader, and what it takes is what is written.
+func FuzzNote(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(encodeNote(nil))
+	f.Add(encodeNote([]byte("heads")))
+	f.Add(append(encodeNote([]byte("heads")), 0))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		note, err := decodeNote(b)
+		if err != nil {
+			if !errors.Is(err, chain.ErrCorrupt) && !errors.Is(err, ErrFormat) {
+				t.Errorf("error without a kind: %v", err)
+			}
+			return
+		}
+		if again := encodeNote(note); string(again) != string(b) {
+			t.Errorf("%x reads as %x, which is written as %x", b, note, again)
+		}
+	})
+}
+
+// FuzzIdentity: the same for the identity file.
+func FuzzIdentity(f *testing.F) {
+	id := Identity{Name: "wh-1", Authority: "warehouse", Created: whole(time.Unix(1, 0))}
+	id.newKey()
+	b, err := id.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte(`{"format":1}`))
+	f.Add([]byte(`{"format":2}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id, err := decodeIdentity(b)
+		if err != nil {
+			if !errors.Is(err, chain.ErrCorrupt) && !errors.Is(err, ErrFormat) {
+				t.Errorf("error without a kind: %v", err)
+			}
+			return
+		}
+		if again, err := id.encode(); err != nil || string(again) != string(b) {
+			t.Errorf("%s is written as %s: %v", b, again, err)
+		}
+	})
+}

@@ -1,0 +1,219 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strconv"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// OpenPebble opens the store in the directory path, or makes one. It looks
+// first without writing: what is of another format version (ErrFormat), is
+// damaged (chain.ErrCorrupt) or has lost its note (ErrNote) stays as it is.
+// The caller sees to it that no other process uses path; see OpenDir.
+func OpenPebble(path string, o Options) (*Disk, error) {
+	o = o.withDefaults()
+	blocks, files := takePool(o.CacheSize, o.OpenFiles)
+	d, err := openDisk(path, o, blocks, files)
+	if err != nil {
+		dropPool()
+		return nil, fmt.Errorf("open store %s: %w", path, readError(err))
+	}
+	return d, nil
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.CacheSize <= 0 {
+		o.CacheSize = DefaultCacheSize
+	}
+	if o.OpenFiles <= 0 {
+		o.OpenFiles = DefaultOpenFiles
+	}
+	if o.MemTableSize == 0 {
+		o.MemTableSize = DefaultMemTableSize
+	}
+	return o
+}
+
+func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCache) (*Disk, error) {
+	d := &Disk{
+		g: newGuard(o.Logger), gate: newGate(), log: o.Logger, fs: o.FS, path: path,
+		work: make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	opts := d.pebbleOptions(o, blocks, files)
+	found, err := d.inspect(opts, o.IgnoreNote)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.start(func() (*pebble.DB, error) { return pebble.Open(dbPath(d.fs, path), opts) }); err != nil {
+		return nil, err
+	}
+	d.g.armed.Store(true)
+	if !found {
+		if err := d.writeFormat(); err != nil {
+			return nil, errors.Join(err, d.shutdown())
+		}
+	}
+	return d, nil
+}
+
+// start runs the committer and has it open Pebble.
+func (d *Disk) start(open func() (*pebble.DB, error)) error {
+	opened := make(chan error, 1)
+	go d.commitLoop(open, opened)
+	var err error
+	select {
+	case err = <-opened:
+	case <-d.g.dead: // a flush failed that Pebble's open waits for
+		return d.g.err
+	}
+	if err != nil {
+		close(d.quit)
+		<-d.stopped
+	}
+	return err
+}
+
+// pebbleOptions are Pebble's settings and why.
+func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.FileCache) *pebble.Options {
+	opts := &pebble.Options{
+		FS:                 guardFS{o.FS, d.g},
+		Cache:              blocks,
+		FileCache:          files,
+		Logger:             d.g,
+		EventListener:      d.g.events(),
+		FormatMajorVersion: pebble.FormatNewest, // log chunks that tell rot from a torn tail
+
+		MemTableSize:                o.MemTableSize,
+		MemTableStopWritesThreshold: 3, // one fills while one flushes and one waits
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24, // compactions may lag a burst; a stalled writer loop stalls the node
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		MaxManifestFileSize:         4 << 20, // replayed at open
+
+		DisableTableStats: true, // reads every new table again, for ranges that we never delete
+	}
+	opts.Experimental.ReadSamplingMultiplier = -1 // no compactions because of reads
+	for i := range opts.Levels {
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // 1 % false positives
+	}
+	return opts
+}
+
+// inspect reads what is there, and reports whether it is a store.
+func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err error) {
+	dir := dbPath(d.fs, d.path)
+	if _, err := d.fs.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return false, d.readNote(false, ignoreNote)
+	} else if err != nil {
+		return false, err
+	}
+	desc, err := pebble.Peek(dir, d.fs)
+	if err != nil {
+		return false, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if !desc.Exists {
+		return false, d.readNote(false, ignoreNote)
+	}
+	var look struct {
+		found, noted bool
+		err          error
+	}
+	readOnly := opts.Clone()
+	readOnly.ReadOnly = true
+	readOnly.ErrorIfNotExists = true
+	err = d.peek(func() error {
+		db, err := pebble.Open(dir, readOnly)
+		if err != nil {
+			return err
+		}
+		look.found, look.noted, look.err = checkFormat(db)
+		return db.Close()
+	})
+	if err = errors.Join(look.err, err); err != nil {
+		return false, err
+	}
+	return look.found, d.readNote(look.noted, ignoreNote)
+}
+
+// peek runs a function that is inside Pebble on a goroutine of its own, for
+// Pebble may panic or end it on damaged files.
+func (d *Disk) peek(run func() error) error {
+	done := make(chan error, 1)
+	go d.serve(task{name: "inspect", run: run}, done)
+	select {
+	case err := <-done:
+		return err
+	case <-d.g.dead:
+		return d.g.err
+	}
+}
+
+// checkFormat reports whether db has our format version, and a note. One that
+// is empty was being made when its process ended.
+func checkFormat(db *pebble.DB) (found, noted bool, err error) {
+	version, err := get(db, keyFormat)
+	if err != nil {
+		return false, false, err
+	}
+	if version == nil {
+		it, err := db.NewIter(nil)
+		if err != nil {
+			return false, false, readError(err)
+		}
+		some := it.First()
+		if err := it.Close(); err != nil {
+			return false, false, readError(err)
+		}
+		if some {
+			return false, false, fmt.Errorf("%w: a Pebble database without a format version", ErrFormat)
+		}
+		return false, false, nil
+	}
+	if string(version) != strconv.Itoa(FormatVersion) {
+		return false, false, fmt.Errorf("%w: it has version %q and this build reads version %d", ErrFormat, version, FormatVersion)
+	}
+	mark, err := get(db, keyNoted)
+	return true, mark != nil, err
+}
+
+// readNote takes the note. wanted is whether the store knows of one.
+func (d *Disk) readNote(wanted, ignore bool) error {
+	note, err := readNote(d.fs, d.notePath())
+	if err == nil && note == nil && wanted {
+		err = fmt.Errorf("%w: it is missing", chain.ErrCorrupt)
+	}
+	d.noted = wanted
+	if err == nil {
+		d.note = note
+		return nil
+	}
+	if ignore {
+		d.log.Warn("opened without its note: a lost tail is not noticed", slog.Any("error", err))
+		d.noted = false // the next Mark writes both anew
+		return nil
+	}
+	return fmt.Errorf("%w: %s: %w; put the file back from where it went, or move the data directory away and start "+
+		"with an empty one, which fetches what was published from its peers", ErrNote, d.notePath(), err)
+}
+
+func (d *Disk) writeFormat() error {
+	w := d.db.NewBatch()
+	if err := w.Set(keyFormat, []byte(strconv.Itoa(FormatVersion)), nil); err != nil {
+		return errors.Join(err, w.Close())
+	}
+	return d.apply(w, true)
+}

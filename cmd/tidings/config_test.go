@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func parseFor(t *testing.T, env map[string]string, args ...string) (*cli, error) {
+	t.Helper()
+	var out, err bytes.Buffer
+	grammar := &cli{}
+	_, failed := parse(grammar, &process{
+		in: strings.NewReader(""), out: &out, err: &err,
+		getenv: func(name string) string { return env[name] },
+	}, args)
+	return grammar, failed
+}
+
+func TestFlagOverEnvironmentOverFileOverDefault(t *testing.T) {
+	file := writeFile(t, "tidings.toml", "timeout = \"3s\"\nzone = \"from-file\"\n")
+	withTimeout := map[string]string{"TIDINGS_TIMEOUT": "2s"}
+	cases := []struct {
+		name string
+		env  map[string]string
+		args []string
+		want time.Duration
+	}{
+		{"default", nil, nil, 10 * time.Second},
+		{"file", nil, []string{"--config", file}, 3 * time.Second},
+		{"environment", withTimeout, nil, 2 * time.Second},
+		{"environment over file", withTimeout, []string{"--config", file}, 2 * time.Second},
+		{"flag over all", withTimeout, []string{"--config", file, "--timeout", "1s"}, time.Second},
+		{"empty variable counts as unset", map[string]string{"TIDINGS_TIMEOUT": ""}, []string{"--config", file}, 3 * time.Second},
+		{"file named by the environment", map[string]string{"TIDINGS_CONFIG": file}, nil, 3 * time.Second},
+		{"zero", nil, []string{"--timeout", "0"}, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := parseFor(t, c.env, append([]string{"lag"}, c.args...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Lag.Timeout != c.want {
+				t.Errorf("timeout %s, want %s", got.Lag.Timeout, c.want)
+			}
+		})
+	}
+}
+
+func TestListFlags(t *testing.T) {
+	want := []string{"a:1", "b:2", "c:3"}
+	list := writeFile(t, "list.toml", `join = ["a:1", "b:2", "c:3"]`)
+	text := writeFile(t, "text.toml", `join = "a:1,b:2,c:3"`)
+	cases := []struct {
+		name string
+		env  map[string]string
+		args []string
+	}{
+		{"repeated", nil, []string{"--join", "a:1", "--join", "b:2", "--join", "c:3"}},
+		{"commas", nil, []string{"--join", "a:1,b:2,c:3"}},
+		{"both", nil, []string{"--join", "a:1,b:2", "--join=c:3"}},
+		{"environment", map[string]string{"TIDINGS_JOIN": "a:1,b:2,c:3"}, nil},
+		{"array in the file", nil, []string{"--config", list}},
+		{"commas in the file", nil, []string{"--config", text}},
+		{"flag replaces the file's", map[string]string{"TIDINGS_JOIN": "z:9"}, []string{"--config", list, "--join", "a:1,b:2,c:3"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := parseFor(t, c.env, append([]string{"agent"}, c.args...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got.Agent.Join, want) {
+				t.Errorf("join %v, want %v", got.Agent.Join, want)
+			}
+		})
+	}
+}
+
+func TestConfigValues(t *testing.T) {
+	file := writeFile(t, "agent.toml", `
+name = "wh-1"
+authority = "warehouse"
+data-dir = "/var/lib/tidings"
+insecure-http = true
+recover-wait = "0"
+output = "json"
+endpoints = ["http://127.0.0.1:1"]
+limit = 7
+`)
+	got, err := parseFor(t, nil, "agent", "--config", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := got.Agent
+	if a.Name != "wh-1" || a.Authority != "warehouse" || a.DataDir != "/var/lib/tidings" || !a.InsecureHTTP ||
+		a.RecoverWait != 0 || got.Output != "json" {
+		t.Errorf("got %+v, output %s", a, got.Output)
+	}
+	// A number is one for a flag that takes one, and the file serves all
+	// commands.
+	if got, err = parseFor(t, nil, "ls", "--config", file); err != nil || got.Ls.Limit != 7 {
+		t.Errorf("limit %d, %v", got.Ls.Limit, err)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	config := func(text string) string { return writeFile(t, "bad.toml", text) }
+	cases := []struct {
+		name string
+		env  map[string]string
+		args []string
+		says string
+	}{
+		{"no command", nil, nil, "expected one of"},
+		{"unknown command", nil, []string{"frobnicate"}, "frobnicate"},
+		{"unknown flag", nil, []string{"lag", "--frobnicate"}, "--frobnicate"},
+		{"flag of another command", nil, []string{"lag", "--join", "a:1"}, "--join"},
+		{"too many arguments", nil, []string{"get", "a", "b"}, "b"},
+		{"too few arguments", nil, []string{"get"}, "subject"},
+		{"empty subject", nil, []string{"get", ""}, "subject"},
+		{"bad duration", nil, []string{"lag", "--timeout", "5"}, "--timeout"},
+		{"negative duration", nil, []string{"lag", "--timeout=-5s"}, "--timeout"},
+		{"bad duration from the environment", map[string]string{"TIDINGS_TIMEOUT": "soon"}, []string{"lag"}, "--timeout"},
+		{"bad output", nil, []string{"lag", "-o", "xml"}, "--output"},
+		{"svg elsewhere", nil, []string{"lag", "-o", "svg"}, "svg"},
+		{"unknown key", nil, []string{"lag", "--config", config("data_dir = \"x\"\n")}, `unknown key "data_dir"`},
+		{"table", nil, []string{"lag", "--config", config("[agent]\nname = \"x\"\n")}, `unknown key "agent"`},
+		{"table for a flag", nil, []string{"lag", "--config", config("[timeout]\nx = 1\n")}, `"timeout"`},
+		{"list for a flag that takes one", nil, []string{"lag", "--config", config("timeout = [\"1s\"]\n")}, `"timeout"`},
+		{"config in a config", nil, []string{"lag", "--config", config("config = \"x\"\n")}, `unknown key "config"`},
+		{"not TOML", nil, []string{"lag", "--config", config("a = 1\ntimeout\n")}, "line 2"},
+		{"key twice", nil, []string{"lag", "--config", config("timeout = \"1s\"\ntimeout = \"2s\"\n")}, "line 2"},
+		{"no such config", nil, []string{"lag", "--config", "/nowhere/at/all"}, "/nowhere/at/all"},
+		{"bad endpoint", nil, []string{"lag", "--endpoints", "ftp://127.0.0.1"}, "ftp"},
+		{"endpoint with a query", nil, []string{"lag", "--endpoints", "http://127.0.0.1/?a=b"}, "query"},
+		{"no endpoint", nil, []string{"lag", "--endpoints", ","}, "--endpoints"},
+		{"no token file", nil, []string{"lag", "--token-file", "/nowhere/at/all"}, "--token-file"},
+		{"two tokens", nil, []string{"lag", "--token-file", writeFile(t, "token", "a\nb\n")}, "--token-file"},
+		{"bad dep", nil, []string{"publish", "a", "{}", "--dep", "x"}, "--dep"},
+		{"delta is not JSON", nil, []string{"publish", "a", "{"}, "not JSON"},
+		{"no such delta file", nil, []string{"publish", "a", "@/nowhere/at/all"}, "/nowhere/at/all"},
+		{"no delta", nil, []string{"publish", "a"}, "JSON"},
+		{"no such ndjson", nil, []string{"publish", "--ndjson", "/nowhere/at/all"}, "/nowhere/at/all"},
+		{"ndjson and subject", nil, []string{"publish", "a", "--ndjson", "-"}, "SUBJECT"},
+		{"negative ack", nil, []string{"publish", "a", "{}", "--ack=-1"}, "--ack"},
+		{"subject and prefix", nil, []string{"watch", "a", "--prefix", "b"}, "--prefix"},
+		{"negative interval", nil, []string{"watch", "--interval=-1s"}, "--interval"},
+		{"bad origin", nil, []string{"verify", "xyz"}, "origin"},
+		{"negative limit", nil, []string{"ls", "--limit=-1"}, "--limit"},
+		{"forget whom", nil, []string{"members", "forget"}, "name"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			o := callWith(t, "", c.env, c.args...)
+			o.want(t, exitUsage, "", c.says)
+			if o.out != "" {
+				t.Errorf("standard output: %q", o.out)
+			}
+		})
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"agent", "--help"}, {"members", "forget", "--help"}, {"publish", "-h"}} {
+		o := call(t, args...)
+		o.want(t, exitDone, "Usage: tidings", "")
+		if o.err != "" {
+			t.Errorf("%v: standard error: %q", args, o.err)
+		}
+	}
+	call(t, "agent", "--help").want(t, exitDone, "$TIDINGS_DATA_DIR", "")
+}

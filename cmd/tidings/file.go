@@ -1,0 +1,35 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// replaceFile gives path new content in one step: whoever reads it gets the
+// old or the new, whole, whenever the process or the machine stops.
+func replaceFile(path string, content []byte) error {
+	temporary := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
+	err := writeSynced(temporary, content)
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		// The cause is worth more than what becomes of the remains.
+		_ = os.Remove(temporary)
+	}
+	return err
+}
+
+func writeSynced(path string, content []byte) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(content); err != nil {
+		return err
+	}
+	return f.Sync()
+}

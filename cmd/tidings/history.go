@@ -1,0 +1,55 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+)
+
+type historyCmd struct {
+	clientFlags
+	Subject string `arg:"" help:"What to show the updates of."`
+}
+
+// Help is the long text of the command.
+func (c *historyCmd) Help() string {
+	return "With -o svg the node draws it: a lane for each authority and an arrow for each dependency."
+}
+
+// Run prints the stitched history of a subject.
+func (c *historyCmd) Run(s *session) error {
+	caller, err := newCaller(&c.clientFlags)
+	if err != nil {
+		return err
+	}
+	path, err := subjectPath("history", c.Subject)
+	if err != nil {
+		return err
+	}
+	accept := "application/json"
+	if s.output == "svg" {
+		accept = "image/svg+xml"
+	}
+	a, err := caller.do(s.ctx, request{path: path, header: http.Header{"Accept": {accept}}})
+	switch {
+	case err != nil:
+		return err
+	case s.output != "text":
+		return s.printBody(a.body)
+	}
+	var h historyJSON
+	if err := a.decode(&h); err != nil {
+		return err
+	}
+	t := newTable(s.out, "TIME", "AUTHORITY", "UPDATE", "DELTA", "DEPS")
+	for i := range h.Updates {
+		u := &h.Updates[i]
+		t.row(u.Time, u.Authority, u.ID, string(u.Delta), strings.Join(u.Deps, " "))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if !h.Complete {
+		s.say("this history is not complete: older updates are folded into it")
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+type lagCmd struct{ clientFlags }
+
+// Run prints a node's frontier by origin: what it applied of each chain, and
+// what it knows to exist.
+func (c *lagCmd) Run(s *session) error {
+	caller, err := newCaller(&c.clientFlags)
+	if err != nil {
+		return err
+	}
+	var m meshJSON
+	a, err := caller.get(s.ctx, "/v1/mesh", nil, &m)
+	switch {
+	case err != nil:
+		return err
+	case s.json():
+		return s.printPart(a, "node", "converged", "root", "chains", "held")
+	}
+	t := newTable(s.out, "ORIGIN", "AUTHORITY", "NODE", "APPLIED", "HEAD", "KNOWN", "LAG", "HELD", "AGE", "FROZEN")
+	for i := range m.Chains {
+		b := &m.Chains[i]
+		lag := uint64(0)
+		if known := max(b.Known, b.Head); known > b.Applied {
+			lag = known - b.Applied
+		}
+		t.row(b.Origin, b.Authority, b.Node, strconv.FormatUint(b.Applied, 10), strconv.FormatUint(b.Head, 10),
+			strconv.FormatUint(b.Known, 10), strconv.FormatUint(lag, 10), strconv.FormatUint(b.Held, 10), age(b.AgeMs), b.Frozen)
+	}
+	if err := t.flush(); err != nil || len(m.Held) == 0 {
+		return err
+	}
+	if err := s.printLine(""); err != nil {
+		return err
+	}
+	held := newTable(s.out, "HELD", "REASON", "AGE", "WAITING FOR")
+	for i := range m.Held {
+		h := &m.Held[i]
+		held.row(h.ID, h.Reason, age(h.AgeMs), strings.Join(h.WaitingFor, " "))
+	}
+	return held.flush()
+}
+
+// printPart prints some keys of a node's answer, each as it came.
+func (s *session) printPart(a *answer, keys ...string) error {
+	whole := map[string]json.RawMessage{}
+	if err := a.decode(&whole); err != nil {
+		return err
+	}
+	part := map[string]json.RawMessage{}
+	for _, key := range keys {
+		if v, ok := whole[key]; ok {
+			part[key] = v
+		}
+	}
+	return s.printJSON(part)
+}

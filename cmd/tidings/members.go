@@ -1,0 +1,64 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+type membersCmd struct {
+	clientFlags
+	List   membersListCmd   `cmd:"" default:"1" help:"Show the members; list may be left out."`
+	Forget membersForgetCmd `cmd:"" help:"Forget a member that left or failed, so that it counts no more."`
+}
+
+type membersListCmd struct{}
+
+// Run prints the members of the mesh as one node sees them.
+func (*membersListCmd) Run(s *session, c *membersCmd) error {
+	caller, err := newCaller(&c.clientFlags)
+	if err != nil {
+		return err
+	}
+	var m meshJSON
+	a, err := caller.get(s.ctx, "/v1/mesh", nil, &m)
+	switch {
+	case err != nil:
+		return err
+	case s.json():
+		return s.printPart(a, "node", "converged", "members")
+	}
+	t := newTable(s.out, "NAME", "AUTHORITY", "STATUS", "ADDR", "HTTP", "ZONE", "RTT", "BEHIND", "ORIGIN")
+	for i := range m.Members {
+		b := &m.Members[i]
+		rtt := ""
+		if b.RTTMs > 0 {
+			rtt = strconv.FormatFloat(b.RTTMs, 'f', 1, 64) + "ms"
+		}
+		t.row(b.Name, b.Authority, b.Status, b.Addr, b.HTTP, b.Zone, rtt, strconv.FormatUint(b.Behind, 10), b.Origin)
+	}
+	return t.flush()
+}
+
+type membersForgetCmd struct {
+	Name string `arg:"" help:"The member's name."`
+}
+
+// Run makes the mesh forget a member.
+func (c *membersForgetCmd) Run(s *session, m *membersCmd) error {
+	caller, err := newCaller(&m.clientFlags)
+	if err != nil {
+		return err
+	}
+	if c.Name == "" {
+		return usagef("want a member's name, got an empty argument")
+	}
+	// Forgetting is the same however often it is asked for.
+	if _, err := caller.do(s.ctx, request{method: http.MethodDelete, path: "/v1/mesh/members/" + url.PathEscape(c.Name)}); err != nil {
+		return err
+	}
+	if s.json() {
+		return s.printJSON(map[string]string{"forgotten": c.Name})
+	}
+	return s.printLine("forgot %s", plain(c.Name))
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"pgregory.net/rapid"
+)
+
+// pages is a step that gives the subjects s/0 to s/n-1, two a page.
+func pages(n int) func(http.ResponseWriter, *http.Request, []byte) {
+	return func(w http.ResponseWriter, r *http.Request, b []byte) {
+		from := 0
+		if page := r.URL.Query().Get("page"); page != "" {
+			_, _ = fmt.Sscanf(page, "p%d", &from)
+		}
+		var views []string
+		next := "null"
+		for i := from; i < n; i++ {
+			if i == from+2 {
+				next = fmt.Sprintf(`"p%d"`, i)
+				break
+			}
+			views = append(views, fmt.Sprintf(`{"subject":"s/%d","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"T"}`, i))
+		}
+		answers(200, fmt.Sprintf(`{"subjects":[%s],"next_page":%s,"cursor":"c1.%d"}`, strings.Join(views, ","), next, from))(w, r, b)
+	}
+}
+
+func TestLsReadsAllPages(t *testing.T) {
+	f := newFake(t, pages(5))
+	o := call(t, "ls", "s/", "--empty", "--endpoints", f.server.URL)
+	if o.want(t, exitDone, `s/4      T     3        {"b":1.50,"a":"<é>"}`, ""); strings.Count(o.out, "\n") != 6 {
+		t.Errorf("got\n%s", o.out)
+	}
+	if uri := f.requests()[2].uri; uri != "/v1/subjects?empty=true&limit=1000&page=p4&prefix=s%2F" {
+		t.Errorf("asked for %s", uri)
+	}
+}
+
+func TestLsJSONIsOneDocumentAsTheNodeHasIt(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		n    int
+		next *string
+	}{
+		{nil, 5, nil},
+		{[]string{"--limit", "4"}, 4, ptr("p4")},
+		{[]string{"--limit", "9"}, 5, nil},
+	} {
+		f := newFake(t, pages(5))
+		o := call(t, append([]string{"ls", "-o", "json", "--endpoints", f.server.URL}, c.args...)...)
+		o.want(t, exitDone, `{"subject":"s/0","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"T"}`, "")
+		var got struct {
+			Subjects []json.RawMessage `json:"subjects"`
+			NextPage *string           `json:"next_page"`
+			Cursor   string            `json:"cursor"`
+		}
+		if err := json.Unmarshal([]byte(o.out), &got); err != nil {
+			t.Fatalf("%v in %s", err, o.out)
+		}
+		if len(got.Subjects) != c.n || got.Cursor != "c1.0" || fmt.Sprint(deref(got.NextPage)) != fmt.Sprint(deref(c.next)) {
+			t.Errorf("%v: %d subjects, cursor %s, next %q", c.args, len(got.Subjects), got.Cursor, deref(got.NextPage))
+		}
+	}
+}
+
+func TestLsBreaksOff(t *testing.T) {
+	// What was listed stays listed, and the status says that it is not all.
+	f := newFake(t, pages(5), refuses(400, "bad_request"))
+	call(t, "ls", "--endpoints", f.server.URL).want(t, exitFailed, "s/1", "bad_request")
+}
+
+func TestHistoryAsksForItsForm(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request, b []byte) {
+		switch r.Header.Get("Accept") {
+		case "application/json":
+			answers(200, `{"subject":"s","complete":false,"updates":[`+updateText(2, 10, "s", `{"x":"\u202e"}`)+`]}`)(w, r, b)
+		default:
+			refuses(406, "not_acceptable")(w, r, b)
+		}
+	})
+	call(t, "history", "s", "--endpoints", f.server.URL).want(t, exitDone, `T10   a`, "not complete")
+	call(t, "history", "s", "-o", "json", "--endpoints", f.server.URL).want(t, exitDone, `{"subject":"s","complete":false`, "")
+	call(t, "history", "s", "-o", "svg", "--endpoints", f.server.URL).want(t, exitFailed, "", "not_acceptable")
+}
+
+func TestViewShowsConflicts(t *testing.T) {
+	f := newFake(t, answers(200, `{"subject":"s","status":{"x":1},"authorities":{"b":{"status":{},"update":"U2","time":"T2"},
+		"a\u001b[2J":{"status":{"x":1},"update":"U1","time":"T1"}},"heads":["U1","U2"],"updates":2,"time":"T2",
+		"conflicts":[{"path":"/x","writes":[{"value":1,"authority":"a","update":"U1","time":"T1"},{"deleted":true,"authority":"b","update":"U2","time":"T2"}]}]}`))
+	o := call(t, "get", "s", "--endpoints", f.server.URL)
+	o.want(t, exitDone, `a\u001b[2J  T1    U1      {"x":1}`+"\n"+`b           T2    U2      {}`, "")
+	o.want(t, exitDone, "/x        1          a          T1    U1\n/x        (deleted)  b          T2    U2\n", "")
+}
+
+func TestMembersAndLag(t *testing.T) {
+	f := newFake(t, answers(200, `{"node":"n1","converged":false,"root":"00","store":{"bytes":1},
+		"members":[{"name":"n1","authority":"a","origin":"o1","addr":"h:1","http":"h:2","status":"alive","zone":"","rtt_ms":0,"behind":0},
+		{"name":"n2","authority":"b","origin":"o2","addr":"h:3","http":"","status":"failed","zone":"eu","rtt_ms":12.34,"behind":7}],
+		"chains":[{"origin":"o2","authority":"b","node":"n2","head":9,"applied":4,"known":12,"held":5,"age_ms":61000}],
+		"held":[{"id":"o2.5","reason":"dependency","waiting_for":["o3.1"],"age_ms":1500}]}`))
+	call(t, "members", "--endpoints", f.server.URL).want(t, exitDone, "n2    b          failed  h:3   -     eu    12.3ms  7       o2\n", "")
+	call(t, "members", "list", "-o", "json", "--endpoints", f.server.URL).want(t, exitDone, `{"converged":false,"members":[{"name":"n1"`, "")
+	o := call(t, "lag", "--endpoints", f.server.URL)
+	o.want(t, exitDone, "o2      b          n2    4        9     12     8    5     1m1s  -\n", "")
+	o.want(t, exitDone, "o2.5  dependency  1.5s  o3.1\n", "")
+	call(t, "members", "forget", "n/2", "--endpoints", newFake(t, answers(204, "")).server.URL).want(t, exitDone, "forgot n/2\n", "")
+	call(t, "members", "forget", "n2", "--endpoints", newFake(t, refuses(403, "not_allowed")).server.URL).want(t, exitFailed, "", "not_allowed")
+}
+
+func TestReadLines(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		// A trivial model: split at line breaks, trim, drop what is blank.
+		var text strings.Builder
+		n := rapid.IntRange(0, 8).Draw(t, "lines")
+		var want []string
+		for i := range n {
+			line := rapid.SampledFrom([]string{"", " ", "{}", "x\r", "\t{\"a\":1}", strings.Repeat("y", maxLine), strings.Repeat("z", maxLine+1)}).Draw(t, "line")
+			text.WriteString(line)
+			if i < n-1 || rapid.Bool().Draw(t, "ends") {
+				text.WriteByte('\n')
+			}
+			switch trimmed := strings.TrimSpace(line); {
+			case len(line) >= maxLine:
+				// The line break counts too where there is one.
+				want = append(want, fmt.Sprintf("%d long", i+1))
+			case trimmed != "":
+				want = append(want, fmt.Sprintf("%d %s", i+1, trimmed))
+			}
+		}
+		in := bufio.NewReaderSize(iotest.HalfReader(strings.NewReader(text.String())), 64)
+		lines := make(chan streamLine, n+1)
+		readLines(t.Context(), in, lines)
+		var got []string
+		for l := range lines {
+			switch {
+			case errors.Is(l.err, errLineTooLong) || len(l.text) >= maxLine:
+				got = append(got, fmt.Sprintf("%d long", l.number))
+			case l.err != nil:
+				t.Fatal(l.err)
+			default:
+				got = append(got, fmt.Sprintf("%d %s", l.number, l.text))
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("got %.200q\nwant %.200q", got, want)
+		}
+	})
+}
+
+func TestReadLinesFails(t *testing.T) {
+	lines := make(chan streamLine, 4)
+	readLines(t.Context(), io.MultiReader(strings.NewReader("{}\n"), iotest.ErrReader(errors.New("disk"))), lines)
+	if l := <-lines; string(l.text) != "{}" {
+		t.Errorf("got %+v", l)
+	}
+	if l := <-lines; l.err == nil || l.number != 2 {
+		t.Errorf("got %+v", l)
+	}
+}
+
+func FuzzWithKey(f *testing.F) {
+	for _, seed := range []string{`{}`, `{ }`, `{"a":1}`, ` {"key":"x"}`, `{"a":{"key":1}}`, `[]`, `null`, `{"a":1}x`, `"{"`, ``, `{"a":1,"a":2}`} {
+		f.Add([]byte(seed), "k-1")
+	}
+	f.Fuzz(func(t *testing.T, line []byte, key string) {
+		line = bytes.TrimSpace(line)
+		got := withKey(line, key)
+		var before, after map[string]json.RawMessage
+		if json.Unmarshal(line, &before) != nil || before == nil {
+			if !bytes.Equal(got, line) {
+				t.Fatalf("%q became %q", line, got)
+			}
+			return
+		}
+		if err := json.Unmarshal(got, &after); err != nil {
+			t.Fatalf("%q became %q: %v", line, got, err)
+		}
+		if _, has := before["key"]; !has {
+			delete(after, "key")
+		}
+		for k, v := range before {
+			if !bytes.Equal(after[k], v) {
+				t.Fatalf("%q became %q", line, got)
+			}
+		}
+		if len(after) != len(before) {
+			t.Fatalf("%q became %q", line, got)
+		}
+	})
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func deref(s *string) string {
+	if s == nil {
+		return "(none)"
+	}
+	return *s
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"pgregory.net/rapid"
+)
+
+// updateText is an update as a node writes it. Higher times come later.
+func updateText(seq, time int, subject, delta string) string {
+	return fmt.Sprintf(`{"id":"%s.%d","subject":%q,"authority":"a","time":"T%d","hlc":"%016x","deps":[],"delta":%s}`,
+		strings.Repeat("0", 26), seq, subject, time, time<<16, delta)
+}
+
+func batchText(cursor string, upToDate bool, updates ...string) string {
+	return fmt.Sprintf(`{"updates":[%s],"cursor":%q,"up_to_date":%t,"behind":[],"converged":true}`,
+		strings.Join(updates, ","), cursor, upToDate)
+}
+
+func TestWatchRollsUp(t *testing.T) {
+	f := newFake(t,
+		answers(200, batchText("c1.A", false,
+			updateText(2, 10, "order/1", `{"x":1,"y":{"z":"é"}}`),
+			updateText(3, 20, "order/2", `{"x":5}`),
+			updateText(4, 30, "order/1", `{"x":2,"y":{"z":null}}`))),
+		// A late one is folded where it belongs, under what is newer.
+		answers(200, batchText("c1.B", true, updateText(5, 20, "order/1", `{"x":9,"w":true}`))))
+	o := call(t, "watch", "--once", "--prefix", "order", "--endpoints", f.server.URL)
+	o.want(t, exitDone, "", "")
+	want := `T10  a  order/1  {"x":1,"y":{"z":"é"}}  =>  {"x":1,"y":{"z":"é"}}
+T20  a  order/2  {"x":5}  =>  {"x":5}
+T30  a  order/1  {"x":2,"y":{"z":null}}  =>  {"x":2,"y":{}}
+T20  a  order/1  {"x":9,"w":true}  =>  {"w":true,"x":2,"y":{}}
+`
+	if o.out != want {
+		t.Errorf("got\n%swant\n%s", o.out, want)
+	}
+	got := f.requests()
+	if len(got) != 2 || got[0].uri != "/v1/changes?limit=1000&prefix=order&since=start" || got[1].uri != "/v1/changes?limit=1000&prefix=order&since=c1.A" {
+		t.Errorf("requests: %+v", got)
+	}
+}
+
+func TestWatchOneSubject(t *testing.T) {
+	one := updateText(2, 10, "order/1", `{"b":1, "a":1.50}`)
+	f := newFake(t, answers(200, batchText("c1.A", true, one, updateText(3, 20, "order/1/item", `{"x":5}`))))
+	o := call(t, "watch", "order/1", "--once", "-o", "json", "--endpoints", f.server.URL)
+	if o.want(t, exitDone, "", ""); o.out != one+"\n" {
+		t.Errorf("got %q, want %q", o.out, one+"\n")
+	}
+	if uri := f.requests()[0].uri; !strings.Contains(uri, "prefix=order%2F1") {
+		t.Errorf("asked for %s", uri)
+	}
+}
+
+func TestWatchFromACursorStartsFromHistory(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request, b []byte) {
+		if strings.HasPrefix(r.URL.Path, "/v1/history/") {
+			want := url.Values{"at_least": {strings.Repeat("0", 26) + ".3"}, "wait": {"5s"}}
+			if r.URL.Query().Encode() != want.Encode() {
+				t.Errorf("history asked for by %v", r.URL.Query())
+			}
+			answers(200, `{"subject":"s","complete":true,"updates":[`+
+				updateText(2, 10, "s", `{"old":1}`)+","+updateText(3, 20, "s", `{"new":1}`)+`]}`)(w, r, b)
+			return
+		}
+		answers(200, batchText("c1.B", true, updateText(3, 20, "s", `{"new":1}`), updateText(4, 30, "s", `{"new":2}`)))(w, r, b)
+	})
+	call(t, "watch", "--once", "--since", "c1.A", "--endpoints", f.server.URL).want(t, exitDone,
+		`=>  {"new":1,"old":1}`+"\n"+`T30  a  s  {"new":2}  =>  {"new":2,"old":1}`, "")
+	if n := len(f.requests()); n != 2 {
+		t.Errorf("%d requests, want the batch and one history", n)
+	}
+}
+
+func TestWatchMovesWithItsCursor(t *testing.T) {
+	first := newFake(t,
+		answers(200, batchText("c1.A", false, updateText(2, 10, "s", `{"n":1}`))),
+		answers(200, batchText("c1.B", false, updateText(3, 20, "s", `{"n":2}`))),
+		hangsUp)
+	second := newFake(t, answers(200, batchText("c1.C", true, updateText(4, 30, "s", `{"n":3}`))))
+	o := call(t, "watch", "--once", "--endpoints", first.server.URL+","+second.server.URL)
+	o.want(t, exitDone, `{"n":1}  =>  {"n":1}`, "")
+	if strings.Count(o.out, "\n") != 3 {
+		t.Errorf("got\n%s", o.out)
+	}
+	if got := second.requests(); len(got) != 1 || !strings.Contains(got[0].uri, "since=c1.B") {
+		t.Errorf("the second endpoint got %+v", got)
+	}
+}
+
+func TestWatchGivesUp(t *testing.T) {
+	call(t, "watch", "--endpoints", nobody(t)).want(t, exitUnreachable, "", "no node answered")
+	// One that has answered is given the timeout to come back.
+	comes := newFake(t, answers(200, batchText("c1.A", false)), hangsUp, refuses(429, "busy"), answers(200, batchText("c1.B", true)))
+	call(t, "watch", "--once", "--endpoints", comes.server.URL).want(t, exitDone, "", "")
+	goes := newFake(t, answers(200, batchText("c1.A", false, updateText(2, 10, "s", `{}`))), hangsUp)
+	call(t, "watch", "--timeout", "300ms", "--endpoints", goes.server.URL).want(t, exitUnreachable, `=>  {}`, "no node answered")
+	call(t, "watch", "--since", "c1.x", "--endpoints", newFake(t, refuses(410, "gone")).server.URL).want(t, exitGone, "", "gone")
+	call(t, "watch", "--since", "c1.x", "--endpoints", newFake(t, refuses(400, "bad_cursor")).server.URL).want(t, exitFailed, "", "bad_cursor")
+	call(t, "watch", "--endpoints", newFake(t, answers(200, `{"updates":[]}`)).server.URL).want(t, exitFailed, "", "without a cursor")
+}
+
+func TestWatchSaysWhatWasRetracted(t *testing.T) {
+	f := newFake(t,
+		answers(200, batchText("c1.A", false, updateText(2, 10, "s", `{"n":1}`), updateText(3, 20, "s", `{"n":2}`))),
+		answers(200, `{"updates":[],"cursor":"c1.B","up_to_date":true,"retracted":[{"origin":"`+strings.Repeat("0", 26)+`","after":2}]}`))
+	call(t, "watch", "--once", "--endpoints", f.server.URL).want(t, exitDone, "", `retracted: s is now {"n":1}`)
+}
+
+func TestWatchPostsALongCursor(t *testing.T) {
+	long := "c1." + strings.Repeat("x", longCursor)
+	f := newFake(t, answers(200, batchText(long, true)))
+	call(t, "watch", "--once", "--prefix", "p", "--since", long, "--endpoints", f.server.URL).want(t, exitDone, "", "")
+	got := f.requests()[0]
+	if got.method != http.MethodPost || got.uri != "/v1/changes" || got.body != `{"limit":1000,"prefix":"p","since":"`+long+`"}` {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// checkedWriter calls check before each write.
+type checkedWriter struct {
+	bytes.Buffer
+	check func() error
+}
+
+func (w *checkedWriter) Write(b []byte) (int, error) {
+	if err := w.check(); err != nil {
+		return 0, err
+	}
+	return w.Buffer.Write(b)
+}
+
+func TestWatchSavesTheCursorAfterTheLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "cursor")
+	watch := func(f *fake, check func() error) (int, string) {
+		out := &checkedWriter{check: check}
+		var stderr bytes.Buffer
+		status := run(t.Context(), &process{strings.NewReader(""), out, &stderr, func(string) string { return "" }},
+			[]string{"watch", "--once", "-o", "json", "--cursor-file", path, "--endpoints", f.server.URL})
+		return status, out.String()
+	}
+	saved := func() string {
+		b, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	batches := []string{
+		batchText("c1.A", false, updateText(2, 10, "s", `{"n":1}`)),
+		batchText("c1.B", true, updateText(3, 20, "s", `{"n":2}`)),
+	}
+	before := []string{"", "c1.A\n"}
+	f := newFake(t, answers(200, batches[0]), answers(200, batches[1]))
+	status, out := watch(f, func() error {
+		if got := saved(); got != before[0] {
+			t.Errorf("the cursor file holds %q while lines are written, want %q", got, before[0])
+		}
+		before = before[1:]
+		return nil
+	})
+	if status != exitDone || strings.Count(out, "\n") != 2 || saved() != "c1.B\n" {
+		t.Fatalf("status %d, cursor %q, out %s", status, saved(), out)
+	}
+
+	// Lines that could not be written are not passed over the next time.
+	f = newFake(t, answers(200, batchText("c1.C", true, updateText(4, 30, "s", `{"n":3}`))))
+	status, _ = watch(f, func() error { return errors.New("broken pipe") })
+	if status != exitFailed || saved() != "c1.B\n" {
+		t.Fatalf("status %d, cursor %q", status, saved())
+	}
+	status, out = watch(f, func() error { return nil })
+	if status != exitDone || saved() != "c1.C\n" || !strings.Contains(out, `{"n":3}`) {
+		t.Fatalf("status %d, cursor %q, out %s", status, saved(), out)
+	}
+	for _, r := range f.requests() {
+		if !strings.Contains(r.uri, "since=c1.B") {
+			t.Errorf("asked for %s, want it to begin at the saved cursor", r.uri)
+		}
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(left) != 1 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestRollupFoldsInStitchedOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		deltas := []string{`{"a":1}`, `{"a":null}`, `{"a":{"b":2}}`, `{"a":{"b":null,"c":3}}`, `{"d":[1]}`, `{}`}
+		n := rapid.IntRange(1, 12).Draw(t, "n")
+		updates := make([]updateJSON, n)
+		for i := range updates {
+			updates[i] = updateJSON{
+				ID: fmt.Sprintf("%s.%d", strings.Repeat("0", 26), i+2), HLC: fmt.Sprintf("%016x", i+1),
+				Subject: "s", Delta: []byte(rapid.SampledFrom(deltas).Draw(t, "delta")),
+			}
+		}
+		want := chain.Value{}
+		for i := range updates {
+			delta, err := chain.ParseValue(updates[i].Delta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = chain.Merge(want, delta)
+		}
+		order := rapid.Permutation(updates).Draw(t, "order")
+		r := newRollup()
+		var got chain.Value
+		for i := range slices.Concat(order, order[:n/2]) {
+			var err error
+			if got, err = r.add(&order[i%n]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !got.Equal(want) {
+			t.Fatalf("got %s, want %s", got, want)
+		}
+		// Taking the chain back after a place leaves the fold up to there.
+		cut := rapid.IntRange(1, n).Draw(t, "cut")
+		o, err := chain.ParseOrigin(strings.Repeat("0", 26))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.retract(o, chain.Seq(cut+1))
+		again := newRollup()
+		for i := range updates[:cut] {
+			if got, err = again.add(&updates[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if kept := r.subjects["s"].status; !kept.Equal(got) {
+			t.Fatalf("after %d: %s, want %s", cut, kept, got)
+		}
+	})
+}

@@ -1,0 +1,186 @@
+package gossip
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// chainState is what the engine knows of one chain.
+type chainState struct {
+	origin  chain.Origin
+	index   int        // of the chain in each peer's known
+	head    chain.Head // received
+	version uint64     // of the last change, see recency
+	newer   *chainState
+	older   *chainState
+
+	// pending is the seq up to which runs are received or on their way to the
+	// ledger.
+	pending  chain.Seq
+	pushedAt time.Duration // when the origin last pushed something new of it
+	durable  chain.Head    // applied and synced
+	refused  time.Duration // until when nothing of it is asked for: the ledger refused it
+	goal     chain.Seq     // what the first catch-up has to reach
+	want     want
+}
+
+// recency holds the chains in the order of their last changes, so that what
+// changed since a version is found without looking at the rest.
+type recency struct {
+	version uint64
+	newest  *chainState
+}
+
+func (r *recency) touch(c *chainState) {
+	r.version++
+	c.version = r.version
+	if r.newest == c {
+		return
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+		if c.older != nil {
+			c.older.newer = c.newer
+		}
+	}
+	c.older, c.newer = r.newest, nil
+	if r.newest != nil {
+		r.newest.newer = c
+	}
+	r.newest = c
+}
+
+// since returns the chains that changed after a version, the oldest change
+// first.
+func (r *recency) since(version uint64) []*chainState {
+	var changed []*chainState
+	for c := r.newest; c != nil && c.version > version; c = c.older {
+		changed = append(changed, c)
+	}
+	slices.Reverse(changed)
+	return changed
+}
+
+// chain returns the state of a chain, new where it is not known.
+func (e *Engine) chain(o chain.Origin) *chainState {
+	if c := e.chains[o]; c != nil {
+		return c
+	}
+	c := &chainState{origin: o, index: len(e.sorted), head: chain.Head{Origin: o}}
+	e.chains[o] = c
+	i, _ := e.search(o)
+	e.sorted = slices.Insert(e.sorted, i, c)
+	e.recent.touch(c)
+	return c
+}
+
+func (e *Engine) search(o chain.Origin) (int, bool) {
+	return slices.BinarySearchFunc(e.sorted, o, func(c *chainState, o chain.Origin) int { return c.origin.Compare(o) })
+}
+
+// Committed tells that the ledger has committed: the received heads that
+// changed and the sync root after it. The own chain's head is told only once
+// it is synced.
+func (e *Engine) Committed(at At, heads []chain.Head, root chain.Hash) {
+	e.advance(at)
+	e.root = root
+	for _, h := range heads {
+		e.raise(h)
+	}
+}
+
+// raise moves a chain's received head up.
+func (e *Engine) raise(h chain.Head) {
+	c := e.chain(h.Origin)
+	if h.Seq <= c.head.Seq {
+		return
+	}
+	c.head = h
+	c.pending = max(c.pending, h.Seq)
+	e.recent.touch(c)
+	e.changedAt = e.at.Mono
+	if !e.dirty {
+		e.dirty, e.beaconAt = true, e.at.Mono+beaconEvery
+	}
+	e.cover(c)
+	if c == e.own {
+		e.ring.skipTo(h.Seq + 1)
+	}
+}
+
+// accept is a batch that the ledger has not answered yet.
+type accept struct {
+	from chain.Origin
+	runs []Run
+}
+
+// offer hands runs to the ledger that may be of use to it. A run whose
+// predecessors are missing is dropped and asked for with them: it would have
+// to be kept somewhere otherwise, and a peer could fill that place.
+func (e *Engine) offer(p *peer, runs []Run, pushed, ackWanted bool) {
+	var useful []Run
+	for i := range runs {
+		r := &runs[i]
+		e.stats.RunsReceived++
+		c := e.chain(r.Origin)
+		p.learn(c, r.Last)
+		if r.First > c.pending+1 {
+			e.stats.Gaps++
+			e.report(p, r.Origin, r.Last, pushed && p.origin == r.Origin)
+			continue
+		}
+		if r.Last > c.pending {
+			c.pending = r.Last
+			if pushed && p.origin == r.Origin {
+				c.pushedAt = e.at.Mono
+			}
+		}
+		useful = append(useful, *r)
+	}
+	if len(useful) == 0 {
+		return
+	}
+	e.nextID++
+	e.accepts[e.nextID] = accept{p.origin, useful}
+	e.out.Accept = append(e.out.Accept, Accept{ID: e.nextID, From: p.origin, Runs: useful, AckWanted: ackWanted})
+}
+
+// Outcome is the ledger's answer to an Accept: an outcome for each run, in
+// their order, or none if the ledger has failed or is closing.
+func (e *Engine) Outcome(at At, id uint64, outcomes []chain.Outcome) {
+	e.advance(at)
+	a, ok := e.accepts[id]
+	if !ok {
+		return
+	}
+	delete(e.accepts, id)
+	p := e.peers[a.from]
+	for i := range a.runs {
+		r := &a.runs[i]
+		c := e.chain(r.Origin)
+		if i >= len(outcomes) {
+			c.pending = c.head.Seq
+			continue
+		}
+		o := &outcomes[i]
+		e.stats.Duplicates += uint64(o.Duplicates)
+		switch o.Verdict {
+		case chain.Accepted, chain.Duplicate:
+		case chain.Gap:
+			// What comes before it was refused, or came another way and is late.
+			e.stats.Gaps++
+			c.pending = c.head.Seq
+			if p != nil && p.ready() {
+				e.report(p, r.Origin, r.Last, true)
+			}
+		default:
+			c.pending = c.head.Seq
+			c.refused = e.at.Mono + refusedFor
+		}
+		for _, dep := range o.Missing {
+			e.reportMissing(p, dep)
+		}
+	}
+}

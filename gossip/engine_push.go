@@ -1,0 +1,208 @@
+package gossip
+
+import (
+	"slices"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// pushRing holds the newest own runs, in commit order and without holes. Each
+// peer's queue is a place in it, so a run is kept once for all.
+type pushRing struct {
+	runs  []ownRun
+	bytes int
+	next  chain.Seq // after the last run
+}
+
+type ownRun struct {
+	Run
+	ackWanted bool
+}
+
+// ringKeep is how many bytes stay in the ring when no peer waits for them: what
+// a peer missed while its stream was opened anew is then still pushed to it.
+const ringKeep = 64 << 10
+
+// first is the first seq that the ring holds, next if it is empty.
+func (r *pushRing) first() chain.Seq {
+	if len(r.runs) == 0 {
+		return r.next
+	}
+	return r.runs[0].First
+}
+
+// skipTo empties the ring where the own chain went on elsewhere.
+func (r *pushRing) skipTo(next chain.Seq) {
+	if next > r.next {
+		r.runs, r.bytes, r.next = nil, 0, next
+	}
+}
+
+func (r *pushRing) add(run ownRun) {
+	r.runs = append(r.runs, run)
+	r.bytes += len(run.Encoded)
+	r.next = run.Last + 1
+}
+
+func (r *pushRing) drop() {
+	r.bytes -= len(r.runs[0].Encoded)
+	r.runs[0] = ownRun{}
+	r.runs = r.runs[1:]
+}
+
+// from returns the runs that hold seq and what follows.
+func (r *pushRing) from(seq chain.Seq) []ownRun {
+	i, _ := slices.BinarySearchFunc(r.runs, seq, func(run ownRun, seq chain.Seq) int {
+		if run.Last < seq {
+			return -1
+		}
+		return 1
+	})
+	return r.runs[i:]
+}
+
+// Local takes own runs, committed and synced, in the order of the chain, for
+// every peer. ackWanted asks the peers to acknowledge them. It comes before the
+// Committed that tells the own head.
+func (e *Engine) Local(at At, runs []Run, ackWanted bool) {
+	e.advance(at)
+	for i := range runs {
+		r := &runs[i]
+		if r.Last < e.ring.next {
+			continue
+		}
+		if r.First != e.ring.next {
+			e.ring.skipTo(r.First)
+		}
+		if ackWanted {
+			e.wantAck(r.Last)
+		}
+		e.ring.add(ownRun{*r, ackWanted})
+		e.raise(chain.Head{Origin: e.self, Seq: r.Last, Hash: r.Hash})
+	}
+	e.trimRing()
+}
+
+// trimRing drops the oldest runs beyond the bounds, and those that nobody
+// waits for. Whoever still waited for one is told heads from then on.
+func (e *Engine) trimRing() {
+	r := &e.ring
+	for len(r.runs) > 0 && (r.bytes > e.limits.QueueBytes || len(r.runs) > e.limits.QueueRuns) {
+		last := r.runs[0].Last
+		for _, p := range e.ranked {
+			if p.ready() && !p.queue.lagging && p.queue.next <= last {
+				e.lag(p)
+			}
+		}
+		r.drop()
+	}
+	waited := r.next
+	for _, p := range e.ranked {
+		if p.ready() && !p.queue.lagging {
+			waited = min(waited, p.queue.next)
+		}
+	}
+	for len(r.runs) > 0 && r.bytes > ringKeep && r.runs[0].Last < waited {
+		r.drop()
+	}
+}
+
+// lag ends pushing to a peer until it has caught up by pulling.
+func (e *Engine) lag(p *peer) {
+	e.stats.RunsDropped += uint64(len(e.ring.from(p.queue.next)))
+	p.queue.lagging = true
+}
+
+// startPush begins where the peer says that it stands.
+func (e *Engine) startPush(p *peer, has chain.Seq) {
+	p.queue.next = has + 1
+	p.queue.lagging = p.queue.next < e.ring.first()
+	p.queue.needAcks = p.ack.ask > p.ack.acked.Seq
+}
+
+// resumePush goes on pushing to a peer that lagged and has come so far that
+// the ring holds what follows.
+func (e *Engine) resumePush(p *peer) { e.resumeAt(p, p.knows(e.own)+1) }
+
+func (e *Engine) resumeAt(p *peer, next chain.Seq) {
+	if !p.queue.lagging || next < e.ring.first() {
+		return
+	}
+	p.queue.lagging = false
+	p.queue.next = next
+	p.queue.needAcks = p.ack.ask > p.ack.acked.Seq
+}
+
+// pumpPushes sends each idle peer what waits for it: at once, and several runs
+// in one frame only if they came together or a write was in flight meanwhile.
+// Peers at the same place get the same frame.
+func (e *Engine) pumpPushes() {
+	type group struct {
+		from chain.Seq
+		send int // index in out.Send
+	}
+	var groups []group
+	for _, p := range e.ranked {
+		if !p.ready() || p.queue.lagging || p.queue.next >= e.ring.next || p.queue.pushing() || !p.queue.room() {
+			continue
+		}
+		if p.queue.next < e.ring.first() {
+			e.lag(p) // the chain went on elsewhere: its own end came back from a peer
+			continue
+		}
+		i := slices.IndexFunc(groups, func(g group) bool { return g.from == p.queue.next })
+		if i < 0 {
+			groups = append(groups, group{p.queue.next, len(e.out.Send)})
+			i = len(groups) - 1
+			f := e.buildPush(p.queue.next)
+			e.out.Send = append(e.out.Send, Send{Frame: f, Size: encodedSize(f)})
+		}
+		s := &e.out.Send[groups[i].send]
+		f := s.Frame.(*Push)
+		s.To = append(s.To, p.origin)
+		p.queue.sent += s.Size
+		p.queue.pushEnd = p.queue.sent
+		p.queue.next = f.Runs[len(f.Runs)-1].Last + 1
+		e.stats.RunsPushed += uint64(len(f.Runs))
+	}
+	if len(groups) > 0 {
+		e.trimRing()
+	}
+}
+
+// buildPush makes a frame of the runs from a seq on, within the budget but of
+// one run at least.
+func (e *Engine) buildPush(from chain.Seq) *Push {
+	f := &Push{}
+	bytes := 0
+	for _, r := range e.ring.from(from) {
+		if bytes > 0 && bytes+len(r.Encoded) > e.limits.FrameBytes {
+			break
+		}
+		bytes += len(r.Encoded)
+		f.AckWanted = f.AckWanted || r.ackWanted
+		f.Runs = append(f.Runs, r.Run)
+	}
+	return f
+}
+
+func (e *Engine) onPush(p *peer, f *Push) {
+	if f.AckWanted {
+		for i := range f.Runs {
+			if f.Runs[i].Origin == p.origin {
+				p.ack.want(f.Runs[i].Last)
+			}
+		}
+	}
+	e.offer(p, f.Runs, true, f.AckWanted)
+}
+
+// pumpLagging tells a peer that lags the own head, when it moved.
+func (e *Engine) pumpLagging(p *peer) {
+	q := &p.queue
+	if !q.lagging || q.headsSeq >= e.own.head.Seq || e.at.Mono < q.headsAt+beaconEvery && q.headsSeq > 0 {
+		return
+	}
+	q.headsAt, q.headsSeq = e.at.Mono, e.own.head.Seq
+	e.send(p, &Heads{Heads: []chain.ID{{Origin: e.self, Seq: e.own.head.Seq}}})
+}

@@ -1,0 +1,265 @@
+package gossip
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// linkLoop is one stream at work: a goroutine that reads and one that writes.
+type linkLoop struct {
+	link   FrameStream
+	queue  outQueue
+	answer chan []Accept // one place: what the reader's frame has for the ledger
+
+	// Of the exchange's loop:
+	asking  bool // the reader waits for the answer
+	accepts []Accept
+}
+
+// serve is the life of a stream: it returns when the stream has ended.
+func (x *Exchange) serve(link FrameStream) {
+	l := &linkLoop{link: link, answer: make(chan []Accept, 1)}
+	l.queue.changed = make(chan struct{}, 1)
+	peer := link.Peer()
+	if !x.ask(func(at At) {
+		x.links[peer] = l
+		x.engine.PeerUp(at, peer)
+	}) {
+		link.Close()
+		return
+	}
+	ended := make(chan struct{})
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		x.write(l, ended)
+	}()
+	err := x.readFrames(l)
+	link.Close()
+	close(ended)
+	<-written
+	x.ask(func(at At) {
+		if x.links[peer] == l {
+			delete(x.links, peer)
+			x.engine.PeerDown(at, peer)
+		}
+	})
+	if bad, ok := errors.AsType[*refusal](err); ok {
+		x.meters.refuse(bad.reason)
+		x.log.Warn("stream closed", "peer", peer, "reason", bad.reason, "error", bad.err)
+	}
+}
+
+// refusal is why what a peer sent ended its stream.
+type refusal struct {
+	reason string // label of a counter
+	err    error
+}
+
+func (r *refusal) Error() string { return r.reason + ": " + r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// readFrames reads until the stream ends. It reads the next frame once the
+// ledger has room for what the last one brought.
+func (x *Exchange) readFrames(l *linkLoop) error {
+	for {
+		// Runs keep pointing into the bytes, so each frame has its own.
+		b, err := l.link.ReadFrame(nil)
+		if err != nil {
+			return err
+		}
+		f, err := DecodeFrame(b)
+		if err != nil {
+			return &refusal{"frame", err}
+		}
+		x.meters.count(directionIn, f.Kind(), len(b))
+		hints, err := x.verify(l, f)
+		if err != nil {
+			return err
+		}
+		if !x.post(func(at At) {
+			if x.links[l.link.Peer()] != l {
+				l.answer <- nil
+				return
+			}
+			l.asking = true
+			x.engine.Message(at, l.link.Peer(), f)
+			if len(hints) > 0 {
+				x.engine.Message(at, l.link.Peer(), &Heads{Heads: hints})
+			}
+		}) {
+			return ErrClosed
+		}
+		var accepts []Accept
+		select {
+		case accepts = <-l.answer:
+		case <-x.done:
+			return ErrClosed
+		}
+		for _, a := range accepts {
+			x.accept(a)
+		}
+	}
+}
+
+// accept hands runs to the ledger, and waits until it has room for them.
+func (x *Exchange) accept(a Accept) {
+	runs := make([]*chain.Run, len(a.Runs))
+	for i := range a.Runs {
+		runs[i] = a.Runs[i].Verified
+	}
+	if a.AckWanted {
+		x.ledger.AckWanted()
+	}
+	x.ledger.Accept(a.From, runs, func(outcomes []chain.Outcome, err error) {
+		if err != nil {
+			outcomes = nil
+		}
+		x.post(func(at At) { x.engine.Outcome(at, a.ID, outcomes) })
+	})
+}
+
+// verify decodes and verifies a frame's runs. A run of a chain whose key is not
+// known here, for its genesis has not come, is taken out of the frame; what is
+// left of it is that the peer has it.
+func (x *Exchange) verify(l *linkLoop, f Frame) (hints []chain.ID, err error) {
+	runs := runsOf(f)
+	kept := runs[:0]
+	for i := range runs {
+		r, err := chain.DecodeRun(runs[i].Encoded)
+		if err != nil {
+			return nil, &refusal{"run_encoding", err}
+		}
+		var key ed25519.PublicKey
+		if r.First > 1 {
+			if key = x.key(l, r.Origin); key == nil {
+				hints = append(hints, chain.ID{Origin: r.Origin, Seq: r.Last()})
+				continue
+			}
+		}
+		if err := r.Verify(key); err != nil {
+			return nil, &refusal{verifyReason(err), fmt.Errorf("run %s.%d: %w", r.Origin, r.First, err)}
+		}
+		if r.First == 1 {
+			x.learnKey(r)
+		}
+		head := r.Head()
+		kept = append(kept, Run{
+			Origin: r.Origin, First: r.First, Last: head.Seq, Hash: head.Hash, Encoded: runs[i].Encoded, Verified: r,
+		})
+	}
+	switch f := f.(type) {
+	case *Push:
+		f.Runs = kept
+	case *Served:
+		f.Runs = kept
+	}
+	return hints, nil
+}
+
+func verifyReason(err error) string {
+	switch {
+	case errors.Is(err, chain.ErrSignature):
+		return "run_signature"
+	case errors.Is(err, chain.ErrKey):
+		return "run_key"
+	}
+	return "run_encoding"
+}
+
+// key finds the public key of a chain: the peer's own, the ledger's, or one
+// from a genesis that is on its way into the ledger. Whichever it is, it is the
+// only one that the origin can be made from.
+func (x *Exchange) key(l *linkLoop, o chain.Origin) ed25519.PublicKey {
+	if o == l.link.Peer() {
+		return l.link.PeerKey()
+	}
+	if key, ok := x.ledger.Key(o); ok {
+		x.keys.Delete(o)
+		return key
+	}
+	if key, ok := x.keys.Load(o); ok {
+		return key.(ed25519.PublicKey)
+	}
+	return nil
+}
+
+// learnKey keeps the key of a verified genesis until the ledger has it.
+func (x *Exchange) learnKey(r *chain.Run) {
+	if _, ok := x.ledger.Key(r.Origin); ok {
+		return
+	}
+	if g, err := chain.DecodeGenesis(r.Entries[0].Body); err == nil {
+		x.keys.Store(r.Origin, g.Key)
+	}
+}
+
+// outFrame is an encoded frame. Its bytes are shared by all that it goes to.
+type outFrame struct {
+	bytes    []byte
+	size     int // what the engine accounts it by
+	compress bool
+}
+
+// outQueue holds what waits for a stream's writer. The engine's accounting
+// bounds it.
+type outQueue struct {
+	mu      sync.Mutex // protects frames
+	frames  []outFrame
+	changed chan struct{} // one place
+}
+
+func (q *outQueue) put(f outFrame) {
+	q.mu.Lock()
+	q.frames = append(q.frames, f)
+	q.mu.Unlock()
+	select {
+	case q.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (q *outQueue) take() []outFrame {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	frames := q.frames
+	q.frames = nil
+	return frames
+}
+
+// write writes what is queued until the stream ends. A failure to write closes
+// the stream, which ends its reader.
+func (x *Exchange) write(l *linkLoop, ended <-chan struct{}) {
+	peer := l.link.Peer()
+	for {
+		select {
+		case <-l.queue.changed:
+		case <-ended:
+			return
+		}
+		for frames := l.queue.take(); len(frames) > 0; {
+			var payloads [][]byte
+			size := 0
+			n := 0
+			for n < len(frames) && frames[n].compress == frames[0].compress {
+				payloads = append(payloads, frames[n].bytes)
+				size += frames[n].size
+				n++
+			}
+			if err := l.link.WriteFrames(payloads, frames[0].compress); err != nil {
+				l.link.Close()
+				return
+			}
+			frames = frames[n:]
+			x.post(func(at At) {
+				if x.links[peer] == l {
+					x.engine.Wrote(at, peer, size)
+				}
+			})
+		}
+	}
+}

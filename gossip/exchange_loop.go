@@ -1,0 +1,165 @@
+package gossip
+
+import (
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// input is something that happened, for the engine.
+type input func(At)
+
+// post queues an input and never waits. What is queued is bounded by who
+// queues: a stream's reader and writer have one input each, a peer one read,
+// and the node's writer loop a few for each batch.
+func (x *Exchange) post(in input) bool {
+	x.mu.Lock()
+	if x.closed {
+		x.mu.Unlock()
+		return false
+	}
+	x.inbox = append(x.inbox, in)
+	x.mu.Unlock()
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// ask runs a question on the loop and waits for it. It reports whether it was
+// answered: after Close it is not.
+func (x *Exchange) ask(question func(At)) bool {
+	answered := make(chan struct{})
+	if !x.post(func(at At) { question(at); close(answered) }) {
+		return false
+	}
+	select {
+	case <-answered:
+		return true
+	case <-x.done:
+		return false
+	}
+}
+
+// loop owns the engine.
+func (x *Exchange) loop() {
+	defer close(x.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var batch []input
+	for {
+		select {
+		case <-x.wake:
+		case <-timer.C:
+		case <-x.quit:
+			x.mu.Lock()
+			x.closed, x.inbox = true, nil
+			x.mu.Unlock()
+			return
+		}
+		x.mu.Lock()
+		batch, x.inbox = x.inbox, batch[:0]
+		x.mu.Unlock()
+		at := x.now()
+		for i, in := range batch {
+			in(at)
+			batch[i] = nil
+		}
+		if x.engine.NextTick() <= at.Mono {
+			x.engine.Tick(at)
+		}
+		x.carryOut(x.engine.Take())
+		timer.Reset(max(min(x.engine.NextTick(), at.Mono+time.Hour)-x.now().Mono, 0))
+	}
+}
+
+// carryOut does what the engine wants, in the order that Effects states.
+func (x *Exchange) carryOut(out Effects) {
+	for _, c := range out.Close {
+		x.meters.refuse(c.Reason)
+		x.log.Warn("stream closed", "peer", c.Peer, "reason", c.Reason)
+		if l := x.links[c.Peer]; l != nil {
+			l.link.Close()
+		}
+	}
+	for _, a := range out.Accept {
+		if l := x.links[a.From]; l != nil && l.asking {
+			l.accepts = append(l.accepts, a)
+		} else {
+			x.post(func(at At) { x.engine.Outcome(at, a.ID, nil) })
+		}
+	}
+	for _, l := range x.links {
+		if l.asking {
+			l.asking = false
+			l.answer <- l.accepts
+			l.accepts = nil
+		}
+	}
+	for _, s := range out.Send {
+		f := outFrame{bytes: AppendFrame(make([]byte, 0, s.Size), s.Frame), size: s.Size, compress: updatesIn(s.Frame) >= compressFrom}
+		for _, to := range s.To {
+			if l := x.links[to]; l != nil {
+				x.meters.count(directionOut, s.Frame.Kind(), len(f.bytes))
+				l.queue.put(f)
+			}
+		}
+	}
+	for _, r := range out.Read {
+		x.wg.Go(func() { x.read(r) })
+	}
+	for _, a := range out.Acked {
+		if x.conf.OnAcked != nil {
+			x.conf.OnAcked(a.Peer, a.Head)
+		}
+	}
+	for _, o := range out.OwnHeads {
+		if x.conf.OnOwnHead != nil {
+			x.conf.OnOwnHead(o)
+		}
+	}
+	if out.CaughtUp && x.conf.OnCaughtUp != nil {
+		x.conf.OnCaughtUp()
+	}
+}
+
+// read reads the log for a peer.
+func (x *Exchange) read(r Read) {
+	select {
+	case x.reads <- struct{}{}:
+	case <-x.quit:
+		return
+	}
+	defer func() { <-x.reads }()
+	runs, rest, err := ReadRanges(x.ledger.Serve, r.Ranges, r.Bytes)
+	if err != nil {
+		x.meters.refuse("log")
+		x.log.Error("log could not be read for a peer", "peer", r.Peer, "error", err)
+	}
+	x.post(func(at At) { x.engine.ReadDone(at, r, runs, rest, err) })
+}
+
+// membersChanged is the transport's word about who is there.
+func (x *Exchange) membersChanged(members []Member) {
+	x.mu.Lock()
+	gone := map[chain.Origin]bool{}
+	for _, m := range x.members {
+		gone[m.Origin] = true
+	}
+	x.members = members
+	x.mu.Unlock()
+	for _, m := range members {
+		delete(gone, m.Origin)
+	}
+	if len(gone) > 0 {
+		x.post(func(At) {
+			for o := range gone {
+				x.engine.Forget(o)
+			}
+		})
+	}
+	if x.conf.OnMembers != nil {
+		x.conf.OnMembers(members)
+	}
+}

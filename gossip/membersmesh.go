@@ -1,0 +1,229 @@
+package gossip
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// Mesh is one node's place in the mesh: its port, its streams and its
+// membership, opened and closed in the right order. Serve gets the streams and
+// OnChange the members; what is said on streams is the engine's matter.
+type Mesh struct {
+	Port       *Port
+	Streams    *Streams
+	Membership *Membership
+
+	onChange func([]Member)
+
+	mu      sync.Mutex // protects what follows; held while the streams are told
+	settled bool
+	peers   []StreamPeer // those that live
+
+	ctx    context.Context
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+	failed chan error // one place
+	close  sync.Once
+	err    error
+}
+
+// MeshOptions are what a node needs to take part in a mesh.
+type MeshOptions struct {
+	Key  ed25519.PrivateKey // the node's chain key: its identity
+	Tags Tags
+	// Bind and Advertise are HOST:PORT, as in PortOptions.
+	Bind, Advertise string
+	Network         Network
+	// Ring is the mesh key. Without one, only loopback addresses are bound.
+	Ring MeshKeys
+	// Join are HOST:PORT of nodes to meet, as in MembershipOptions.
+	Join []string
+	// JoinWait is how long OpenMesh waits to meet the first other node, where
+	// there is one to meet, before it returns and goes on trying. A twin that is met
+	// by then makes OpenMesh fail; one that is met later comes through Failed.
+	// Zero is 2 s.
+	JoinWait time.Duration
+	// DataDir is where known members are remembered; empty is nowhere.
+	DataDir string
+	// Serve is called for each stream, as in StreamsOptions.
+	Serve func(*Stream)
+	// OnChange is told of the members, as in MembershipOptions; it may be nil.
+	OnChange func([]Member)
+	Logger   *slog.Logger // nil logs nothing
+	Meters   *Meters      // nil counts for nobody
+}
+
+// ErrKeyless says that a mesh without a mesh key must not leave the machine.
+var ErrKeyless = errors.New("without a mesh key a node binds to loopback addresses only")
+
+const joinWait = 2 * time.Second
+
+// OpenMesh listens, joins and starts keeping streams to all living members. The
+// context bounds the call, not the mesh. The errors to be told apart are
+// ErrKeyless, *TagsError and *TwinError.
+func OpenMesh(ctx context.Context, o MeshOptions) (*Mesh, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Meters == nil {
+		o.Meters = new(Meters)
+	}
+	if o.JoinWait == 0 {
+		o.JoinWait = joinWait
+	}
+	if err := o.Tags.Validate(); err != nil {
+		return nil, err
+	}
+	memory, epoch, err := OpenMemory(o.DataDir, time.Now(), o.Logger)
+	if err != nil {
+		return nil, err
+	}
+	report := newReporter(o.Logger, o.Meters)
+	port, err := OpenPort(ctx, PortOptions{Bind: o.Bind, Advertise: o.Advertise, Network: o.Network, Meters: o.Meters, report: report})
+	if err != nil {
+		return nil, err
+	}
+	if o.Ring.IsZero() && !port.Addr().Addr().IsLoopback() {
+		return nil, errors.Join(ErrKeyless, port.Shutdown())
+	}
+	m := &Mesh{Port: port, onChange: o.OnChange, failed: make(chan error, 1)}
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	m.Streams, err = NewStreams(StreamsOptions{
+		Port: port, Key: o.Key, Ring: o.Ring, Epoch: epoch, Serve: o.Serve, Logger: o.Logger, Meters: o.Meters, report: report,
+	})
+	if err != nil {
+		return nil, errors.Join(err, port.Shutdown())
+	}
+	origin := chain.OriginOf(o.Key.Public().(ed25519.PublicKey))
+	m.Membership, err = OpenMembership(MembershipOptions{
+		Port: port, Ring: o.Ring, Origin: origin, Epoch: epoch, Tags: o.Tags, Join: o.Join, Memory: memory,
+		OnChange: m.changed, Logger: o.Logger, Meters: o.Meters, report: report,
+	})
+	if err != nil {
+		return nil, errors.Join(err, m.Streams.Close())
+	}
+	if err := m.meet(ctx, o, len(memory.file.Members) > 0); err != nil {
+		return nil, errors.Join(err, m.Close(context.Background()))
+	}
+	m.wg.Go(m.watch)
+	return m, nil
+}
+
+// changed keeps streams to the living.
+func (m *Mesh) changed(members []Member) {
+	peers := make([]StreamPeer, 0, len(members))
+	for _, member := range members {
+		if member.Status == StatusAlive && member.Version == StreamVersion {
+			peers = append(peers, StreamPeer{Origin: member.Origin, Epoch: member.Epoch, Addr: member.Addr})
+		}
+	}
+	m.mu.Lock()
+	m.peers = peers
+	if m.settled {
+		m.Streams.SetPeers(peers)
+	}
+	m.mu.Unlock()
+	if m.onChange != nil {
+		m.onChange(members)
+	}
+}
+
+// settle lets streams open. Before it none does, for a twin's streams would
+// take the place of those of the node that it is a twin of.
+func (m *Mesh) settle() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.settled = true
+	m.Streams.Settle()
+	m.Streams.SetPeers(m.peers)
+}
+
+// meet waits for the first other node and looks for a twin of this one.
+func (m *Mesh) meet(ctx context.Context, o MeshOptions, remembers bool) error {
+	if len(o.Join) == 0 && !remembers {
+		// The first node of a mesh: it is the others who come later.
+		m.settle()
+		return nil
+	}
+	timer := time.NewTimer(o.JoinWait)
+	defer timer.Stop()
+	select {
+	case <-m.Membership.Met():
+	case <-timer.C:
+		m.wg.Go(m.checkLater)
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := m.Membership.CheckTwin(ctx, m.Streams.Probe); err != nil {
+		return err
+	}
+	m.settle()
+	return nil
+}
+
+// checkLater looks for a twin once the first other node is met.
+func (m *Mesh) checkLater() {
+	select {
+	case <-m.Membership.Met():
+	case <-m.ctx.Done():
+		return
+	}
+	if err := m.Membership.CheckTwin(m.ctx, m.Streams.Probe); err != nil {
+		m.fail(err)
+		return
+	}
+	m.settle()
+}
+
+func (m *Mesh) watch() {
+	select {
+	case <-m.Membership.Down():
+		m.fail(errors.New("membership ended by itself"))
+	case <-m.ctx.Done():
+	}
+}
+
+func (m *Mesh) fail(err error) {
+	if m.ctx.Err() != nil {
+		return
+	}
+	select {
+	case m.failed <- err:
+	default:
+	}
+}
+
+// Failed gives the reason, once, why this node must not go on in the mesh: a
+// *TwinError, or that membership ended.
+func (m *Mesh) Failed() <-chan error { return m.failed }
+
+// Close leaves the mesh, closes the streams, ends membership and closes the
+// port, in this order. The context bounds how long leaving is waited for; all
+// of it takes at most some 10 s. It may be called more than once.
+func (m *Mesh) Close(ctx context.Context) error {
+	m.close.Do(func() {
+		m.stop()
+		leave := m.Membership.Leave(ctx)
+		m.err = errors.Join(leave, m.Streams.Close(), m.Membership.Close())
+		m.wg.Wait()
+	})
+	return m.err
+}
+
+// Abandon closes everything without a word to the others, who see this node
+// fail, as after a crash.
+func (m *Mesh) Abandon() error {
+	m.close.Do(func() {
+		m.stop()
+		m.err = errors.Join(m.Streams.Close(), m.Membership.Close())
+		m.wg.Wait()
+	})
+	return m.err
+}

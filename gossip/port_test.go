@@ -1,0 +1,244 @@
+package gossip
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func portOpen(t testing.TB, network Network) (*Port, *Meters) {
+	t.Helper()
+	meters := new(Meters)
+	p, err := OpenPort(t.Context(), PortOptions{
+		Bind: "127.0.0.1:0", Network: network, Meters: meters, report: newReporter(slog.New(slog.DiscardHandler), meters),
+	})
+	require.NoError(t, err)
+	return p, meters
+}
+
+// portWait polls at the edge of real sockets.
+func portWait(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	require.Eventually(t, ok, 20*time.Second, 5*time.Millisecond, what)
+}
+
+func portNoLeaks(t *testing.T) {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+}
+
+// What a port does is the same on sockets and in memory.
+func portNetworks(t *testing.T, test func(t *testing.T, network Network)) {
+	t.Run("sockets", func(t *testing.T) {
+		portNoLeaks(t)
+		test(t, NetNetwork{})
+	})
+	t.Run("memory", func(t *testing.T) {
+		portNoLeaks(t)
+		test(t, NewMemNetwork())
+	})
+}
+
+func TestPortTellsConnectionsApart(t *testing.T) {
+	portNetworks(t, func(t *testing.T, network Network) {
+		a, _ := portOpen(t, network)
+		b, meters := portOpen(t, network)
+		defer func() { require.NoError(t, a.Shutdown()) }()
+		defer func() { require.NoError(t, b.Shutdown()) }()
+		for _, tc := range []struct {
+			first byte
+			to    <-chan net.Conn
+		}{{tlsRecordHandshake, b.StreamConns()}, {memberlistLabel, b.StreamCh()}} {
+			out, err := a.DialAddressTimeout(memberlist.Address{Addr: b.AdvertiseAddr().String()}, time.Second)
+			require.NoError(t, err)
+			go out.Write([]byte{tc.first, 'x', 'y'})
+			in := <-tc.to
+			var got [3]byte
+			_, err = io.ReadFull(in, got[:])
+			require.NoError(t, err)
+			require.Equal(t, [3]byte{tc.first, 'x', 'y'}, got, "the byte that was looked at is there again")
+			_, err = in.Write([]byte("back"))
+			require.NoError(t, err)
+			var back [4]byte
+			_, err = io.ReadFull(out, back[:])
+			require.NoError(t, err)
+			require.NoError(t, in.Close())
+			require.NoError(t, out.Close())
+		}
+		for _, first := range []byte{0, 13, 'G', 255} {
+			conn, err := a.DialStream(t.Context(), b.AdvertiseAddr())
+			require.NoError(t, err)
+			_, err = conn.Write([]byte{first})
+			require.NoError(t, err)
+			_, err = conn.Read(make([]byte, 1))
+			require.Error(t, err, "closed")
+			conn.Close()
+		}
+		require.Equal(t, uint64(4), meters.Failures(ReasonGarbage))
+
+		_, err := a.WriteToAddress([]byte("datagram"), memberlist.Address{Addr: b.AdvertiseAddr().String()})
+		require.NoError(t, err)
+		packet := <-b.PacketCh()
+		require.Equal(t, "datagram", string(packet.Buf))
+		require.Equal(t, a.Addr().String(), packet.From.String())
+		require.Empty(t, a.open)
+	})
+}
+
+// Shutdown must not wait for anybody: not for a reader of packets and
+// connections that is not there, not for peers that say nothing, nor for open
+// connections.
+func TestPortShutdownWithEverythingPending(t *testing.T) {
+	portNetworks(t, func(t *testing.T, network Network) {
+		a, _ := portOpen(t, network)
+		b, _ := portOpen(t, network)
+		defer func() { require.NoError(t, b.Shutdown()) }()
+		for i := range 20 {
+			conn, err := b.DialStream(t.Context(), a.AdvertiseAddr())
+			require.NoError(t, err)
+			switch i % 3 {
+			case 1:
+				_, err = conn.Write([]byte{tlsRecordHandshake})
+			case 2:
+				_, err = conn.Write([]byte{memberlistLabel})
+			}
+			require.NoError(t, err)
+			_, err = b.WriteTo([]byte("x"), a.AdvertiseAddr().String())
+			require.NoError(t, err)
+		}
+		conn, err := a.DialStream(t.Context(), b.AdvertiseAddr())
+		require.NoError(t, err)
+		began := time.Now()
+		require.NoError(t, a.Shutdown())
+		require.NoError(t, a.Shutdown(), "again")
+		require.Less(t, time.Since(began), 2*time.Second)
+		_, err = conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, net.ErrClosed)
+		_, err = a.DialTimeout(b.AdvertiseAddr().String(), time.Second)
+		require.Error(t, err)
+	})
+}
+
+// While somebody holds connections open without a word, whoever speaks at once
+// is served.
+func TestPortSilentConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemNetwork()
+		a, _ := portOpen(t, network)
+		b, meters := portOpen(t, network)
+		defer a.Shutdown()
+		defer b.Shutdown()
+		for range maxSilent + 10 {
+			_, err := a.DialStream(t.Context(), b.AdvertiseAddr())
+			require.NoError(t, err)
+			synctest.Wait()
+		}
+		require.Equal(t, uint64(10), meters.Failures(ReasonSilent), "the oldest make room")
+		conn, err := a.DialStream(t.Context(), b.AdvertiseAddr())
+		require.NoError(t, err)
+		_, err = conn.Write([]byte{tlsRecordHandshake})
+		require.NoError(t, err)
+		<-b.StreamConns()
+		time.Sleep(firstByteWait)
+		synctest.Wait()
+		require.Equal(t, uint64(maxSilent+10), meters.Failures(ReasonSilent))
+		require.Len(t, b.open, 1)
+		require.Zero(t, b.silent.Len())
+	})
+}
+
+func TestPortAddresses(t *testing.T) {
+	meters := new(Meters)
+	open := func(bind, advertise string) (*Port, error) {
+		return OpenPort(t.Context(), PortOptions{Bind: bind, Advertise: advertise, Meters: meters, report: newReporter(slog.New(slog.DiscardHandler), meters)})
+	}
+	for _, bad := range []struct{ bind, advertise, wrong string }{
+		{"127.0.0.1", "", "want HOST:PORT"},
+		{"127.0.0.1:x", "", "want a port"},
+		{"127.0.0.1:70000", "", "want a port"},
+		{"127.0.0.1:0", "nowhere", "advertised address"},
+		{"127.0.0.1:0", "0.0.0.0:1", "no peer can reach"},
+		{"192.0.2.1:0", "", "cannot assign"},
+	} {
+		_, err := open(bad.bind, bad.advertise)
+		require.ErrorContains(t, err, bad.wrong)
+	}
+	a, err := open("127.0.0.1:0", "192.0.2.7:0")
+	require.NoError(t, err)
+	defer a.Shutdown()
+	require.Equal(t, netip.AddrPortFrom(netip.MustParseAddr("192.0.2.7"), a.Addr().Port()), a.AdvertiseAddr())
+	_, err = open(a.Addr().String(), "")
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+	b, err := open("127.0.0.1:0", "192.0.2.7:99")
+	require.NoError(t, err)
+	defer b.Shutdown()
+	require.Equal(t, netip.MustParseAddrPort("192.0.2.7:99"), b.AdvertiseAddr())
+	named, err := open("localhost:0", "")
+	require.NoError(t, err)
+	defer named.Shutdown()
+	require.True(t, named.AdvertiseAddr().Addr().IsLoopback())
+}
+
+// Port 0 means one that is free for both TCP and UDP.
+func TestPortZeroTakenForUDP(t *testing.T) {
+	portNoLeaks(t)
+	for range 50 {
+		p, _ := portOpen(t, nil)
+		udp, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(p.Addr()))
+		require.Error(t, err, "the port has its UDP too: %v", udp)
+		require.NoError(t, p.Shutdown())
+	}
+}
+
+func TestMemNetworkPath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemNetwork()
+		a, _ := portOpen(t, network)
+		b, _ := portOpen(t, network)
+		defer a.Shutdown()
+		defer b.Shutdown()
+		conn, err := a.DialStream(t.Context(), b.AdvertiseAddr())
+		require.NoError(t, err)
+		_, err = conn.Write([]byte{tlsRecordHandshake})
+		require.NoError(t, err)
+		in := <-b.StreamConns()
+		_, _ = in.Read(make([]byte, 1))
+
+		network.SetPath(func(from, _ netip.AddrPort) (time.Duration, bool) { return 0, from != a.Addr() })
+		_, err = a.WriteTo([]byte("lost"), b.AdvertiseAddr().String())
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = a.DialStream(ctx, b.AdvertiseAddr())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_, err = in.Write([]byte("the other way"))
+		require.NoError(t, err)
+		began := time.Now()
+		require.NoError(t, conn.SetWriteDeadline(began.Add(time.Second)))
+		_, err = conn.Write([]byte("x"))
+		require.True(t, isTimeout(err))
+		require.NoError(t, conn.SetWriteDeadline(time.Time{}))
+		time.AfterFunc(time.Minute, func() {
+			network.SetPath(func(netip.AddrPort, netip.AddrPort) (time.Duration, bool) { return time.Hour, true })
+		})
+		_, err = conn.Write([]byte("late"))
+		require.NoError(t, err)
+		require.Greater(t, time.Since(began), time.Minute)
+		sent := time.Now()
+		_, err = a.WriteTo([]byte("slow"), b.AdvertiseAddr().String())
+		require.NoError(t, err)
+		require.Equal(t, "slow", string((<-b.PacketCh()).Buf))
+		require.Equal(t, time.Hour, time.Since(sent))
+	})
+}

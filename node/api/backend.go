@@ -1,0 +1,183 @@
+package api
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// Backend is the node as its HTTP interface sees it. All methods are safe for
+// concurrent use, and what they return belongs to the caller.
+type Backend interface {
+	// Info is what never changes while the node runs.
+	Info() Info
+	// Converged reports what the Tidings-Converged header says. It is cheap.
+	Converged() bool
+
+	// Enqueue hands drafts to the outbox, each with a Pending of its own in the
+	// same order, and waits for room while it is full, until ctx ends. A draft
+	// that is malformed is refused by its Pending, not by the error.
+	Enqueue(ctx context.Context, drafts []chain.Draft) ([]Pending, error)
+	// Acks waits until n nodes, this one counted, hold the update durably, or
+	// ctx ends, and returns how many do.
+	Acks(ctx context.Context, id chain.ID, n int) int
+	// Applied waits until all of f is applied here, or ctx ends: then it is an
+	// error that wraps ErrBehind.
+	Applied(ctx context.Context, f chain.Frontier) error
+
+	// Update returns one update, received or applied; ErrNotFound if neither.
+	Update(id chain.ID) (*chain.Update, UpdateState, error)
+	// View returns a subject's state, ErrNotFound if nothing was ever said of
+	// it, and a channel that is closed once that may have changed.
+	View(subject string) (*chain.State, <-chan struct{}, error)
+	// Subjects calls yield for the states of subjects that the prefix selects,
+	// in ascending order from `from` on ("" for the first).
+	Subjects(prefix chain.Prefix, from string) iter.Seq2[*chain.State, error]
+	// History returns a subject's applied updates in stitched order, as of the
+	// call. It yields nothing for an absent subject.
+	History(subject string) iter.Seq2[*chain.Update, error]
+	// Chain returns a chain and at most limit of its received updates from
+	// seq from on, with the seals that stand among them.
+	Chain(origin chain.Origin, from chain.Seq, limit int) (*ChainPage, error)
+	// Authority names the authority of a chain, "" if it is not known here.
+	Authority(origin chain.Origin) string
+
+	// Changes returns what is applied here after a cursor, in stitched order,
+	// and a channel that is closed once there may be more.
+	Changes(since chain.Cursor, filter chain.Filter, limit int) (*Changes, <-chan struct{}, error)
+	// Now is the cursor of everything that is applied here.
+	Now(filter chain.Filter) chain.Cursor
+
+	// Mesh is the node's picture of the mesh and of itself.
+	Mesh() *Mesh
+	// Readiness says whether the node is ready, and if not, why.
+	Readiness() Readiness
+	// Heard returns how long ago this node last heard from the least recently
+	// heard of the authorities; an authority of its own counts as now.
+	Heard(authorities []string) time.Duration
+	// Forget makes the mesh forget a member that left or failed, by its name;
+	// ErrNotFound if there is none of that name, ErrAlive if it is alive.
+	Forget(ctx context.Context, name string) error
+}
+
+// Info is what never changes while a node runs.
+type Info struct {
+	Node      string
+	Authority string
+	Origin    chain.Origin
+	Version   string
+	Durable   bool // it has a data directory
+}
+
+// Pending is a draft on its way. It is safe for concurrent use.
+type Pending interface {
+	// Done is closed once the outcome is known.
+	Done() <-chan struct{}
+	// Result is the outcome, after Done. The receipt's update is committed
+	// here: durably where the node has a data directory.
+	Result() (chain.Receipt, error)
+}
+
+// UpdateState tells how far an update came on this node.
+type UpdateState struct {
+	Applied    bool
+	Authority  string
+	Reason     string     // "dependency" or "clock" while held
+	WaitingFor []chain.ID // what a held one waits for
+}
+
+// ChainPage is a part of one chain.
+type ChainPage struct {
+	Origin    chain.Origin
+	Authority string
+	Node      string
+	PublicKey []byte
+	Head      chain.Seq // newest received
+	Updates   []chain.ChainUpdate
+	Seals     []chain.Seal
+}
+
+// Changes is a batch of the feed.
+type Changes struct {
+	Updates  []*chain.Update
+	Cursor   chain.Cursor
+	UpToDate bool           // nothing more was applied at the call
+	Behind   []chain.Origin // of which the cursor has seen more than this node
+	// Retracted are chains that were frozen after a proven fork, with the seq
+	// after which their updates no longer count.
+	Retracted []Retraction
+}
+
+// Retraction takes back a chain's updates after a seq.
+type Retraction struct {
+	Origin chain.Origin
+	After  chain.Seq
+}
+
+// Readiness tells whether a node is ready to serve and to publish.
+type Readiness struct {
+	Ready  bool
+	Reason string // why not
+	Have   uint64 // updates here
+	Want   uint64 // updates known to exist
+}
+
+// Mesh, Member and the rest are the answer of GET /v1/mesh.
+type Mesh struct {
+	Node      string       `json:"node"`
+	Authority string       `json:"authority"`
+	Origin    chain.Origin `json:"origin"`
+	Version   string       `json:"version"`
+	Converged bool         `json:"converged"`
+	Root      chain.Hash   `json:"root"`
+	Members   []Member     `json:"members"`
+	Chains    []Chain      `json:"chains"`
+	Held      []Held       `json:"held"`
+	Store     StoreStats   `json:"store"`
+}
+
+// Member is one node of the mesh, this one included.
+type Member struct {
+	Name      string       `json:"name"`
+	Authority string       `json:"authority"`
+	Origin    chain.Origin `json:"origin"`
+	Addr      string       `json:"addr"`
+	HTTP      string       `json:"http"`
+	Status    string       `json:"status"` // alive, leaving, left or failed
+	Zone      string       `json:"zone"`
+	RTTMs     float64      `json:"rtt_ms"`
+	Root      chain.Hash   `json:"root"`
+	Behind    uint64       `json:"behind"` // updates that it has still to get
+}
+
+// Chain is what this node has of one chain. Heads are seqs: Head is the
+// highest received, Known the highest that any member has reported.
+type Chain struct {
+	Origin    chain.Origin `json:"origin"`
+	Authority string       `json:"authority"`
+	Node      string       `json:"node"`
+	Head      chain.Seq    `json:"head"`
+	Applied   chain.Seq    `json:"applied"`
+	Known     chain.Seq    `json:"known"`
+	Held      uint64       `json:"held"`
+	AgeMs     int64        `json:"age_ms"` // since its newest applied update was made
+	// Frozen is why nothing more of this chain is accepted, where that is so.
+	Frozen string `json:"frozen,omitempty"`
+}
+
+// Held is an update that was received and waits.
+type Held struct {
+	ID         chain.ID   `json:"id"`
+	Reason     string     `json:"reason"`
+	WaitingFor []chain.ID `json:"waiting_for"`
+	AgeMs      int64      `json:"age_ms"`
+}
+
+// StoreStats is the size of what is kept.
+type StoreStats struct {
+	Bytes    int64  `json:"bytes"`
+	Updates  uint64 `json:"updates"`
+	Subjects uint64 `json:"subjects"`
+}

@@ -1,0 +1,157 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// exchange is one request on its way to its answer. It belongs to the
+// goroutine of the request.
+type exchange struct {
+	h      *Handler
+	w      http.ResponseWriter
+	r      *http.Request
+	rest   string // of the path, below the route's prefix
+	start  time.Time
+	status int // of the answer once it has begun, else 0
+	waited time.Duration
+}
+
+// Header values that are shared by all answers, and never written to.
+var (
+	trueHeader     = []string{"true"}
+	falseHeader    = []string{"false"}
+	nosniffHeader  = []string{"nosniff"}
+	noStoreHeader  = []string{"no-store"}
+	noCacheHeader  = []string{"no-cache"}
+	acceptHeader   = []string{"Accept"}
+	retryHeader    = []string{"1"} // seconds
+	jsonHeader     = []string{typeJSON}
+	ndjsonHeader   = []string{typeNDJSON}
+	problemHeader  = []string{"application/problem+json"}
+	plainHeader    = []string{"text/plain; charset=utf-8"}
+	notBoundByTime time.Time
+)
+
+const (
+	typeJSON   = "application/json"
+	typeNDJSON = "application/x-ndjson"
+)
+
+// slow is after how long an answer gets the whole of the server's WriteTimeout
+// anew, whatever took so long.
+const slow = 5 * time.Second
+
+// begin writes the head of the answer.
+func (x *exchange) begin(status int) {
+	if time.Since(x.start) > slow {
+		x.extend()
+	}
+	x.status = status
+	x.w.WriteHeader(status)
+}
+
+// send writes a whole answer.
+func (x *exchange) send(status int, contentType []string, body []byte) {
+	header := x.w.Header()
+	header["Content-Type"] = contentType
+	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.begin(status)
+	if x.r.Method != http.MethodHead {
+		_, _ = x.w.Write(body) // whoever has gone reads no error
+	}
+}
+
+func (x *exchange) json(body []byte) { x.send(http.StatusOK, jsonHeader, body) }
+
+// empty writes an answer without a body.
+func (x *exchange) empty(status int) { x.begin(status) }
+
+func (x *exchange) problem(p *Problem) {
+	header := x.w.Header()
+	delete(header, "Etag")
+	header["Cache-Control"] = noStoreHeader
+	if retryLater(p.Code) {
+		header["Retry-After"] = retryHeader
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	*buf = p.AppendJSON((*buf)[:0])
+	x.send(p.Status, problemHeader, *buf)
+}
+
+func (x *exchange) controller() *http.ResponseController { return http.NewResponseController(x.w) }
+
+// extend gives what is written next the whole of the server's WriteTimeout,
+// which otherwise counts from the request. A server without one stays without.
+func (x *exchange) extend() {
+	server, ok := x.r.Context().Value(http.ServerContextKey).(*http.Server)
+	if ok && server.WriteTimeout > 0 {
+		_ = x.controller().SetWriteDeadline(time.Now().Add(server.WriteTimeout))
+	}
+}
+
+// waiting is a request that waits for something. Done ends with its time, its
+// client or the handler; why it ended is told by over.
+type waiting struct {
+	context.Context
+	x      *exchange
+	since  time.Time
+	cancel context.CancelFunc
+	stop   func() bool
+}
+
+// wait begins to wait for at most d; end has to be called. It is refused while
+// too many others wait. With d = 0 the context has ended already, nothing
+// waits, and nothing is counted.
+func (x *exchange) wait(d time.Duration) (*waiting, error) {
+	w := &waiting{x: x, since: time.Now()}
+	if d <= 0 {
+		ended, cancel := context.WithDeadline(x.r.Context(), w.since)
+		w.Context, w.cancel = ended, cancel
+		return w, nil
+	}
+	if x.h.waiters.Add(1) > int64(x.h.limits.Waiters) {
+		x.h.waiters.Add(-1)
+		return nil, newProblem(CodeBusy, "", "too many requests wait on this node; ask another, or later")
+	}
+	x.h.metrics.waiters.Inc()
+	// The server watches for the client's end by reading on, which a deadline
+	// for the request would take for that end.
+	_ = x.controller().SetReadDeadline(notBoundByTime)
+	w.Context, w.cancel = context.WithTimeout(x.r.Context(), d)
+	w.stop = context.AfterFunc(x.h.closing, w.cancel)
+	return w, nil
+}
+
+// end ends the wait. What is answered next has the server's WriteTimeout. It
+// may be called twice, and on nil.
+func (w *waiting) end() {
+	if w == nil {
+		return
+	}
+	w.cancel()
+	if w.stop == nil {
+		return
+	}
+	w.stop()
+	w.stop = nil
+	w.x.h.waiters.Add(-1)
+	w.x.h.metrics.waiters.Dec()
+	w.x.waited += time.Since(w.since)
+	w.x.extend()
+}
+
+// over says why the wait ended: nil for its time, else what to answer.
+func (w *waiting) over() error {
+	switch {
+	case w.x.r.Context().Err() != nil:
+		return errors.Join(errGone, w.x.r.Context().Err())
+	case w.stop != nil && w.x.h.closing.Err() != nil:
+		return errClosing
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package node
+
+import (
+	"crypto/ed25519"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/gossip"
+)
+
+// books are the node's chains as gossip sees them.
+type books struct{ n *Node }
+
+var _ gossip.Ledger = books{}
+
+func (b books) Heads() []chain.Head {
+	chains := b.n.archive.Chains()
+	heads := make([]chain.Head, len(chains))
+	for i, c := range chains {
+		heads[i] = c.Received
+	}
+	return heads
+}
+
+func (b books) SyncRoot() chain.Hash { return b.n.archive.Summary().SyncRoot }
+
+func (b books) Key(o chain.Origin) (ed25519.PublicKey, bool) {
+	c, ok := b.n.archive.Info(o)
+	if !ok {
+		return nil, false
+	}
+	return c.Genesis.Key, true
+}
+
+func (b books) Serve(o chain.Origin, from chain.Seq, size int) ([][]byte, error) {
+	return b.n.archive.Runs(o, from, size)
+}
+
+func (b books) Accept(_ chain.Origin, runs []*chain.Run, reply func([]chain.Outcome, error)) {
+	a := &arrival{runs: runs, reply: reply}
+	for _, r := range runs {
+		for i := range r.Entries {
+			a.size += len(r.Entries[i].Header) + len(r.Entries[i].Body)
+		}
+	}
+	select {
+	case b.n.writer.inbox <- a:
+	case <-b.n.writer.quit:
+		reply(nil, chain.ErrClosed)
+	}
+}
+
+func (b books) AckWanted() { b.n.writer.urgent.Store(true) }

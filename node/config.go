@@ -1,0 +1,161 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/gossip"
+)
+
+// Config says what node to open. The zero value, with a Name, is a node in
+// memory that is alone. Open copies it.
+type Config struct {
+	// Name tells the node from others for people; it must differ from every
+	// other node's of the mesh. Default: that which the data directory began
+	// with, which it must not contradict. Required without a data directory.
+	Name string
+	// Authority is the service that the node writes for. Several nodes may
+	// write for one. Default: that of the data directory, else the name.
+	Authority string
+	// Zone groups nodes that are near each other. Default: none.
+	Zone string
+
+	// DataDir holds the node's key and every chain. Empty: the node keeps all
+	// in memory, is a new origin at each start, and confirms nothing as durable.
+	DataDir string
+
+	// Bind is the host:port for the mesh, UDP and TCP; port 0 picks one. Empty:
+	// the node is alone, unless it has a Hub. Without MeshKeys it must be a
+	// loopback address.
+	Bind string
+	// Advertise is the host:port that others reach Bind by. Default: Bind.
+	Advertise string
+	// AdvertiseHTTP is the host:port of the HTTP interface, which the caller
+	// serves, for others to show. Default: none.
+	AdvertiseHTTP string
+	// Join are the host:port of nodes to find the mesh by. They are tried for
+	// ever, so they need not be up yet.
+	Join []string
+	// MeshKeys encrypt the mesh and say who may join it. Zero: anyone on this
+	// host may.
+	MeshKeys gossip.MeshKeys
+	// Hub connects nodes of one process without sockets, in place of Bind.
+	Hub *gossip.Hub
+
+	// RecoverWait is how long a start waits for a peer to answer before the
+	// node counts as ready all the same. Default 10 s.
+	RecoverWait time.Duration
+	// MaxClockSkew bounds how far clocks may be apart: a node that is more than
+	// half of it off the median of the mesh refuses to publish, and an update
+	// from further in the future is held. Default 10 s.
+	MaxClockSkew time.Duration
+
+	// Outbox bounds the drafts that wait to be committed. Default 16,384. More
+	// takes bursts; fewer makes callers notice sooner that the disk is slow.
+	Outbox int
+	// CacheBytes bounds the decoded subjects that the writer keeps. Default 8 MiB.
+	CacheBytes int
+
+	// Logger hears what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+	// Metrics registers the node's metrics. Default: a registry of the node's
+	// own, which its Handler serves. They are unregistered by Close.
+	Metrics prometheus.Registerer
+	// Gatherer is what GET /metrics shows. Default: Metrics if it gathers too.
+	Gatherer prometheus.Gatherer
+	// Version is what the node says it is. Default: that of the module.
+	Version string
+}
+
+const (
+	defaultRecoverWait  = 10 * time.Second // a mesh that is up answers in well under a second; one that starts with this node needs a few
+	defaultMaxClockSkew = 10 * time.Second // far above what NTP leaves, far below what confuses a reader of times
+	defaultOutbox       = 16_384           // about a third of a second at full speed
+)
+
+// ErrConfig is wrapped by Open where the configuration is at fault.
+var ErrConfig = errors.New("invalid configuration")
+
+func (c *Config) setDefaults() {
+	if c.RecoverWait == 0 {
+		c.RecoverWait = defaultRecoverWait
+	}
+	if c.MaxClockSkew == 0 {
+		c.MaxClockSkew = defaultMaxClockSkew
+	}
+	if c.Outbox == 0 {
+		c.Outbox = defaultOutbox
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Metrics == nil {
+		r := prometheus.NewRegistry()
+		c.Metrics = r
+	}
+	if c.Gatherer == nil {
+		if g, ok := c.Metrics.(prometheus.Gatherer); ok {
+			c.Gatherer = g
+		} else {
+			c.Gatherer = prometheus.NewRegistry()
+		}
+	}
+	if c.Version == "" {
+		c.Version = moduleVersion()
+	}
+	if c.Authority == "" && c.DataDir == "" {
+		c.Authority = c.Name
+	}
+}
+
+func moduleVersion() string {
+	const path = "github.com/tidings-mesh/tidings"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if info.Main.Path == path {
+		return info.Main.Version
+	}
+	for _, dep := range info.Deps {
+		if dep.Path == path {
+			return dep.Version
+		}
+	}
+	return "unknown"
+}
+
+func (c *Config) validate() error {
+	type field struct{ name, value string }
+	for _, f := range []field{{"Name", c.Name}, {"Authority", c.Authority}, {"Zone", c.Zone}} {
+		if f.value == "" {
+			continue
+		}
+		if err := chain.CheckName(f.value); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrConfig, f.name, err)
+		}
+	}
+	switch {
+	case c.Name == "" && c.DataDir == "":
+		return fmt.Errorf("%w: Name: required without a data directory", ErrConfig)
+	case c.RecoverWait < 0:
+		return fmt.Errorf("%w: RecoverWait: %s is negative", ErrConfig, c.RecoverWait)
+	case c.MaxClockSkew < 0:
+		return fmt.Errorf("%w: MaxClockSkew: %s is negative", ErrConfig, c.MaxClockSkew)
+	case c.Outbox < 0:
+		return fmt.Errorf("%w: Outbox: %d is negative", ErrConfig, c.Outbox)
+	case c.CacheBytes < 0:
+		return fmt.Errorf("%w: CacheBytes: %d is negative", ErrConfig, c.CacheBytes)
+	case c.Hub != nil && c.Bind != "":
+		return fmt.Errorf("%w: Hub and Bind: one or the other", ErrConfig)
+	case c.Bind == "" && len(c.Join) > 0:
+		return fmt.Errorf("%w: Join: needs Bind", ErrConfig)
+	}
+	return nil
+}

@@ -1,0 +1,398 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/gossip"
+	"github.com/tidings-mesh/tidings/node/api"
+)
+
+// mesh is the node's side of gossip.
+type mesh struct {
+	exchange  *gossip.Exchange
+	transport *gossip.MeshTransport // nil on a hub
+	told      bool                  // to join somebody
+
+	clock atomic.Pointer[gossip.Clock]
+	conv  atomic.Pointer[convergence]
+
+	mu     sync.Mutex // protects what follows
+	acked  map[chain.Origin]chain.Seq
+	moved  chan struct{} // closed when acked moves
+	known  map[string]knownMember
+	stored string // known as it was stored last
+	met    bool   // another member was seen alive
+	failed map[string]bool
+}
+
+// knownMember is a member that the store remembers, by its name.
+type knownMember struct {
+	Origin chain.Origin `json:"origin"`
+}
+
+// convergence is an answer that stands for a while.
+type convergence struct {
+	is bool
+	at time.Time
+}
+
+const (
+	// convergedFor is how long an answer about convergence stands: it goes with
+	// every HTTP answer, and costs a question to the engine.
+	convergedFor = 20 * time.Millisecond
+	// watchEvery is how often clocks and members are looked at.
+	watchEvery   = 500 * time.Millisecond
+	knownMembers = "members" // the store's record
+)
+
+// startMesh joins the mesh, if there is one.
+func (n *Node) startMesh(ctx context.Context) error {
+	if n.cfg.Bind == "" && n.cfg.Hub == nil {
+		return nil
+	}
+	m := &mesh{acked: map[chain.Origin]chain.Seq{}, moved: make(chan struct{}), known: map[string]knownMember{}, told: len(n.cfg.Join) > 0}
+	b, err := n.archive.Private(knownMembers)
+	if err != nil {
+		return err
+	}
+	if b != nil {
+		if err := json.Unmarshal(b, &m.known); err != nil {
+			return fmt.Errorf("known members: %w: %w", chain.ErrCorrupt, err)
+		}
+		m.stored = string(b)
+	}
+	tags := gossip.Tags{
+		Name: n.info.Node, Authority: n.info.Authority, Zone: n.cfg.Zone, HTTP: n.cfg.AdvertiseHTTP, Durable: n.info.Durable,
+	}
+	var transport gossip.Transport
+	meters := new(gossip.Meters)
+	if n.cfg.Hub != nil {
+		transport = n.cfg.Hub.Transport(n.key.Public().(ed25519.PublicKey), tags)
+	} else {
+		m.transport = gossip.Over(gossip.MeshOptions{
+			Key: n.key, Tags: tags, Bind: n.cfg.Bind, Advertise: n.cfg.Advertise, Ring: n.cfg.MeshKeys, Join: n.cfg.Join,
+			DataDir: n.cfg.DataDir, Logger: n.log, Meters: meters,
+		})
+		transport = m.transport
+	}
+	n.mesh = m
+	m.exchange, err = gossip.Start(ctx, gossip.Config{
+		Self: n.info.Origin, Epoch: uint64(n.started.UnixNano()), Durable: n.info.Durable, Transport: transport, Logger: n.log,
+		OnAcked: n.noteAck, OnCaughtUp: n.noteCaughtUp, OnMembers: n.noteMembers,
+	}, books{n})
+	if err != nil {
+		n.mesh = nil
+		return fmt.Errorf("join the mesh: %w", err)
+	}
+	n.onClose("mesh", m.exchange.Close)
+	if err := n.register(m.exchange, meters); err != nil {
+		return err
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go n.watchMesh(quit, done)
+	n.onClose("mesh watch", func() error { close(quit); <-done; return nil })
+	return nil
+}
+
+// watchMesh looks at what nobody tells.
+func (n *Node) watchMesh(quit, done chan struct{}) {
+	defer close(done)
+	var failed <-chan error
+	if t := n.mesh.transport; t != nil {
+		failed = t.Mesh().Failed()
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-quit:
+			return
+		case err := <-failed:
+			n.fail(fmt.Errorf("leave the mesh: %w", err))
+		case <-tick.C:
+			n.lookAtClock()
+			n.storeKnown()
+		}
+	}
+}
+
+// fail ends the node's taking part: it publishes no more and is not ready.
+func (n *Node) fail(err error) {
+	n.failing.Do(func() {
+		n.reason = err
+		n.log.Error("this node must not go on: stop it", "err", err)
+		n.state.setRefusal(fmt.Errorf("%w: %w", ErrNotReady, err))
+		close(n.failed)
+	})
+}
+
+// Failed is closed if the node finds that it must not go on, such as when
+// another one with its name or key is there. [Node.FailedBy] says why.
+func (n *Node) Failed() <-chan struct{} { return n.failed }
+
+// FailedBy is the reason for which Failed was closed, nil before.
+func (n *Node) FailedBy() error {
+	select {
+	case <-n.failed:
+		return n.reason
+	default:
+		return nil
+	}
+}
+
+// lookAtClock compares the wall clock with the mesh's.
+func (n *Node) lookAtClock() {
+	c := n.mesh.exchange.Clock()
+	was := n.mesh.clock.Swap(&c)
+	off := c.Offset.Abs()
+	switch {
+	case c.Count >= 3 && off > n.cfg.MaxClockSkew/2:
+		n.state.setRefusal(fmt.Errorf("%w: this node's clock is %s off the median of %d nodes, at most %s: set it, and it publishes again",
+			ErrClockSkew, c.Offset.Round(time.Millisecond), c.Count, n.cfg.MaxClockSkew/2))
+		if was == nil || was.Offset.Abs() <= n.cfg.MaxClockSkew/2 {
+			n.log.Error("clock is off: this node refuses to publish until it is set", "offset", c.Offset, "clocks", c.Count)
+		}
+	case n.FailedBy() == nil:
+		n.state.setRefusal(nil)
+		if c.Count == 2 && off > n.cfg.MaxClockSkew/2 && (was == nil || was.Offset.Abs() <= n.cfg.MaxClockSkew/2) {
+			n.log.Warn("the clocks of the two nodes differ; with two nobody can say which is wrong", "difference", 2*off)
+		}
+	}
+	if len(n.archive.Summary().Held) > 0 {
+		// Whatever waits for the clock may have waited long enough.
+		ctx, cancel := context.WithTimeout(context.Background(), watchEvery)
+		defer cancel()
+		_ = n.writer.do(ctx, func() error { return n.writer.ledger.SetLimit(n.timeLimit(n.now().UnixMilli()), n.now().UnixMilli()) })
+	}
+}
+
+// timeLimit is the latest time that is applied: MaxClockSkew after the median
+// of the mesh's clocks. With fewer than three clocks there is none.
+func (n *Node) timeLimit(now int64) int64 {
+	if n.mesh == nil {
+		return 0
+	}
+	c := n.mesh.clock.Load()
+	if c == nil || c.Count < 3 {
+		return 0
+	}
+	return max(1, now-c.Offset.Milliseconds()+n.cfg.MaxClockSkew.Milliseconds())
+}
+
+// tellMesh tells gossip what a commit did. It is the writer's.
+func (n *Node) tellMesh(c *committed) {
+	if n.mesh == nil {
+		return
+	}
+	x := n.mesh.exchange
+	if len(c.effects.Own) > 0 {
+		x.Local(c.effects.Own, false)
+	}
+	if len(c.effects.Heads) > 0 {
+		heads := make([]chain.Head, len(c.effects.Heads))
+		for i, h := range c.effects.Heads {
+			heads[i] = h.Received
+		}
+		x.Committed(heads, c.root)
+	}
+	if len(c.durable) > 0 && n.info.Durable {
+		x.Durable(c.durable)
+	}
+}
+
+// noteAck takes a peer's word that it holds the own chain durably.
+func (n *Node) noteAck(peer chain.Origin, head chain.Head) {
+	u, err := n.archive.Update(chain.ID{Origin: n.info.Origin, Seq: head.Seq})
+	if err != nil || u.Hash != head.Hash {
+		n.log.Error("a peer acknowledged another update than this node's", "peer", peer, "seq", head.Seq, "hash", head.Hash)
+		return
+	}
+	m := n.mesh
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if head.Seq > m.acked[peer] {
+		m.acked[peer] = head.Seq
+		close(m.moved)
+		m.moved = make(chan struct{})
+	}
+}
+
+// acks waits until want nodes hold an own update durably, or ctx ends.
+func (n *Node) acks(ctx context.Context, id chain.ID, want int) int {
+	have := 0
+	if n.info.Durable {
+		have = 1
+	}
+	if n.mesh == nil || have >= want || id.Origin != n.info.Origin {
+		return have
+	}
+	n.mesh.exchange.WantAck(id.Seq)
+	for {
+		m := n.mesh
+		m.mu.Lock()
+		count, moved := have, m.moved
+		for _, seq := range m.acked {
+			if seq >= id.Seq {
+				count++
+			}
+		}
+		m.mu.Unlock()
+		if count >= want {
+			return count
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return count
+		case <-n.closed:
+			return count
+		}
+	}
+}
+
+// members are the members of the mesh, this node first.
+func (n *Node) members() []api.Member {
+	self := api.Member{
+		Name: n.info.Node, Authority: n.info.Authority, Origin: n.info.Origin, Addr: n.Addr(), HTTP: n.cfg.AdvertiseHTTP,
+		Status: gossip.StatusAlive.String(), Zone: n.cfg.Zone, Root: n.archive.Summary().Root,
+	}
+	out := []api.Member{self}
+	if n.mesh == nil {
+		return out
+	}
+	for _, m := range n.mesh.exchange.Members() {
+		if m.Self {
+			continue
+		}
+		out = append(out, api.Member{
+			Name: m.Name, Authority: m.Authority, Origin: m.Origin, Addr: addrText(m.Addr), HTTP: m.HTTP, Status: m.Status.String(),
+			Zone: m.Zone, RTTMs: float64(m.RTT.Microseconds()) / 1000, Root: m.Root, Behind: m.Behind,
+		})
+	}
+	slices.SortFunc(out[1:], func(a, b api.Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), a.Origin.Compare(b.Origin)) })
+	return out
+}
+
+// Addr is the host:port of the mesh that the node listens on, "" if it is
+// alone or on a hub.
+func (n *Node) Addr() string {
+	if n.mesh == nil || n.mesh.transport == nil {
+		return ""
+	}
+	return n.mesh.transport.Mesh().Port.Addr().String()
+}
+
+func (n *Node) knownHead(o chain.Origin) chain.Seq {
+	if n.mesh == nil {
+		return 0
+	}
+	return n.mesh.exchange.KnownHead(o)
+}
+
+// Converged reports whether nothing is held here, everything that a live
+// member reported more than a second ago is applied, each of them was heard
+// within 3 s, and they are, with this node, more than half of the members that
+// it knows. The answer may be 20 ms old.
+func (n *Node) Converged() bool {
+	if n.mesh == nil {
+		return len(n.archive.Summary().Held) == 0
+	}
+	if c := n.mesh.conv.Load(); c != nil && n.now().Sub(c.at) < convergedFor {
+		return c.is
+	}
+	c := &convergence{is: n.converged(), at: n.now()}
+	n.mesh.conv.Store(c)
+	return c.is
+}
+
+func (n *Node) converged() bool {
+	m := n.mesh
+	m.mu.Lock()
+	known, met := len(m.known)+1, m.met
+	m.mu.Unlock()
+	if m.told && !met {
+		return false
+	}
+	return m.exchange.Converged(len(n.archive.Summary().Held), known)
+}
+
+func (n *Node) progress() (have, want uint64) {
+	if n.mesh == nil {
+		have = n.archive.Summary().Updates
+		return have, have
+	}
+	p := n.mesh.exchange.Progress()
+	return p.Have, p.Want
+}
+
+// heardFrom is how long ago the least recently heard of the authorities was
+// heard: by a stream from one of its nodes, else by the newest update of it.
+func (n *Node) heardFrom(authorities []string) time.Duration {
+	latest := map[string]time.Duration{}
+	note := func(authority string, ago time.Duration) {
+		if was, ok := latest[authority]; !ok || ago < was {
+			latest[authority] = max(ago, 0)
+		}
+	}
+	note(n.info.Authority, 0)
+	if n.mesh != nil {
+		for _, m := range n.mesh.exchange.Members() {
+			if m.Heard >= 0 && slices.Contains(authorities, m.Authority) {
+				note(m.Authority, m.Heard)
+			}
+		}
+	}
+	now := n.now()
+	for _, c := range n.archive.Chains() {
+		if !slices.Contains(authorities, c.Genesis.Authority) {
+			continue
+		}
+		if _, ok := latest[c.Genesis.Authority]; ok {
+			continue
+		}
+		if u, err := n.archive.Update(chain.ID{Origin: c.Applied.Origin, Seq: c.Applied.Seq}); err == nil {
+			note(c.Genesis.Authority, now.Sub(u.HLC.Time()))
+		}
+	}
+	oldest := time.Duration(0)
+	for _, a := range authorities {
+		oldest = max(oldest, latest[a])
+	}
+	return oldest
+}
+
+// Forget makes the mesh forget a member that left or failed, by its name.
+func (n *Node) Forget(_ context.Context, name string) error {
+	if name == n.info.Node {
+		return fmt.Errorf("%w: %q is this node", api.ErrAlive, name)
+	}
+	if n.mesh == nil {
+		return fmt.Errorf("member %q: %w", name, api.ErrNotFound)
+	}
+	err := n.mesh.exchange.Forget(name)
+	n.mesh.mu.Lock()
+	_, remembered := n.mesh.known[name]
+	if err == nil || errors.Is(err, gossip.ErrNoMember) {
+		delete(n.mesh.known, name)
+	}
+	n.mesh.mu.Unlock()
+	switch {
+	case errors.Is(err, gossip.ErrMemberAlive):
+		return fmt.Errorf("member %q: %w", name, api.ErrAlive)
+	case errors.Is(err, gossip.ErrNoMember) && remembered:
+		return nil
+	case errors.Is(err, gossip.ErrNoMember):
+		return fmt.Errorf("member %q: %w", name, api.ErrNotFound)
+	}
+	return err
+}

@@ -1,0 +1,213 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/chain/store"
+	"github.com/tidings-mesh/tidings/node/api"
+)
+
+// Node is one participant of a mesh. It is safe for concurrent use.
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	info    api.Info
+	now     func() time.Time
+	started time.Time
+
+	dir     *store.Dir // nil in memory
+	store   chain.Store
+	archive *chain.Archive
+	writer  *writer
+	outbox  *outbox
+	metrics *metrics
+	handler http.Handler
+	state   *readiness
+	mesh    *mesh // nil if the node is alone
+	key     ed25519.PrivateKey
+
+	stops   []stop // in the order of the starts
+	failing sync.Once
+	failed  chan struct{} // closed once reason is set
+	reason  error
+	closing sync.Once
+	closed  chan struct{}
+	failure error // of Close, once closed is closed
+}
+
+// stop is what takes back one step of a start.
+type stop struct {
+	name string
+	f    func() error
+}
+
+// Open starts a node. The context bounds the start only. A start that fails
+// leaves nothing running and nothing locked.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	n, err := open(ctx, cfg)
+	if errors.Is(err, errNewOrigin) {
+		if err := rekey(cfg, err); err != nil {
+			return nil, err
+		}
+		n, err = open(ctx, cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.log.Info("node started", "node", n.info.Node, "authority", n.info.Authority, "origin", n.info.Origin, "durable", n.info.Durable)
+	return n, nil
+}
+
+func open(ctx context.Context, cfg Config) (*Node, error) {
+	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, state: newReadiness(), closed: make(chan struct{}), failed: make(chan struct{})}
+	n.started = n.now()
+	for _, step := range []func(context.Context) error{
+		n.openStore, n.openLedger, n.openHandler, n.startMesh, n.openMetrics, n.startWriter, n.recover,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
+	return n, nil
+}
+
+func (n *Node) onClose(name string, f func() error) { n.stops = append(n.stops, stop{name, f}) }
+
+// Close leaves the mesh, commits what waits, and releases all that the node
+// holds. Drafts that still come are refused with [chain.ErrClosed]. It returns
+// once nothing of the node runs any more. It is idempotent.
+func (n *Node) Close() error {
+	n.closing.Do(func() {
+		var errs []error
+		for _, s := range slices.Backward(n.stops) {
+			if err := s.f(); err != nil {
+				errs = append(errs, fmt.Errorf("close %s: %w", s.name, err))
+			}
+		}
+		n.failure = errors.Join(errs...)
+		close(n.closed)
+	})
+	<-n.closed
+	return n.failure
+}
+
+// openStore opens the data directory, or memory, and learns who the node is.
+func (n *Node) openStore(context.Context) error {
+	n.info = api.Info{Node: n.cfg.Name, Authority: n.cfg.Authority, Version: n.cfg.Version}
+	if n.cfg.DataDir == "" {
+		n.store = store.Memory()
+		n.onClose("store", n.store.Close)
+		return nil
+	}
+	dir, err := store.OpenDir(n.cfg.DataDir, store.DirOptions{Name: n.cfg.Name, Authority: n.cfg.Authority, DefaultName: n.cfg.Name})
+	if err != nil {
+		return err
+	}
+	n.onClose("data directory", dir.Close)
+	disk, err := dir.OpenStore(store.Options{Logger: n.log})
+	if err != nil {
+		return err
+	}
+	n.onClose("store", disk.Close)
+	n.dir, n.store = dir, disk
+	id := dir.Identity()
+	n.info.Node, n.info.Authority, n.info.Durable = id.Name, id.Authority, true
+	return nil
+}
+
+// openLedger reads the chains that the store keeps.
+func (n *Node) openLedger(context.Context) error {
+	c := chain.Config{Node: n.info.Node, Authority: n.info.Authority, Zone: n.cfg.Zone, CacheBytes: n.cfg.CacheBytes}
+	if n.dir != nil {
+		c.Key, c.Predecessor = n.dir.Key(), n.dir.Identity().Predecessor
+	} else {
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return fmt.Errorf("make a key: %w", err)
+		}
+		c.Key = key
+	}
+	n.key = c.Key
+	n.info.Origin = chain.OriginOf(c.Key.Public().(ed25519.PublicKey))
+	ledger, err := chain.NewLedger(n.store, c, n.now().UnixMilli())
+	if err != nil {
+		return err
+	}
+	n.archive = chain.NewArchive(ledger)
+	n.metrics = newMetrics()
+	n.outbox = &outbox{queue: make(chan *pending, n.cfg.Outbox)}
+	n.writer = &writer{
+		log: n.log, ledger: ledger, archive: n.archive, store: n.store, metrics: n.metrics, now: n.now,
+		outbox: n.outbox.queue, appendable: n.state.appendable, inbox: make(chan *arrival, 64), calls: make(chan func()),
+		quit: make(chan struct{}), done: make(chan struct{}),
+		gate: n.mayPublish, limit: n.timeLimit, heard: n.tellMesh, applied: map[chain.Origin]chain.Head{},
+	}
+	return nil
+}
+
+func (n *Node) openMetrics(context.Context) error {
+	return n.register(append(n.metrics.collectors(), n.stateMetrics()...)...)
+}
+
+// register registers metrics until the node closes.
+func (n *Node) register(collectors ...prometheus.Collector) error {
+	for _, c := range collectors {
+		if err := n.cfg.Metrics.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w (give each node of a process a registry of its own, or wrap it with a label)", err)
+		}
+		n.onClose("metrics", func() error {
+			n.cfg.Metrics.Unregister(c)
+			return nil
+		})
+	}
+	return nil
+}
+
+// openHandler builds the HTTP interface, which the caller serves.
+func (n *Node) openHandler(context.Context) error {
+	n.handler = api.New(api.Config{
+		Backend:  backend{n},
+		Logger:   n.log,
+		Registry: n.cfg.Metrics,
+		Metrics:  promhttp.HandlerFor(n.cfg.Gatherer, promhttp.HandlerOpts{}),
+	})
+	return nil
+}
+
+func (n *Node) startWriter(context.Context) error {
+	go n.writer.run()
+	n.onClose("writer", func() error {
+		n.outbox.close()
+		n.writer.stop()
+		return nil
+	})
+	return nil
+}
+
+// Handler is the node's HTTP interface. It may be mounted below a path with
+// http.StripPrefix.
+func (n *Node) Handler() http.Handler { return n.handler }
+
+// Origin names the node's chain. It changes only with the data directory.
+func (n *Node) Origin() chain.Origin { return n.info.Origin }
+
+// Name and Authority are the node's, as it began with them.
+func (n *Node) Name() string      { return n.info.Node }
+func (n *Node) Authority() string { return n.info.Authority }

@@ -1,0 +1,53 @@
+package node
+
+import (
+	"context"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// Draft is a status change to publish.
+type Draft = chain.Draft
+
+// Publish puts a draft on this node's chain and returns once it is committed
+// here, durably where the node has a data directory. It waits for room in the
+// outbox until ctx ends. A draft that would change nothing is no update: then
+// the ID is that of the authority's newest update of the subject, zero if
+// there is none. A context that ends while the draft is being committed leaves
+// it unknown whether it was; publish it again under the same Key to be sure.
+//
+// Errors: [*chain.DraftError] where the draft is at fault; [ErrNotReady] and
+// [ErrClockSkew] while this node must not publish; [chain.ErrStoreFailed] and
+// [chain.ErrClosed].
+func (n *Node) Publish(ctx context.Context, d Draft) (chain.ID, error) {
+	p := newPending(d)
+	if p.prepared != nil {
+		if err := n.outbox.put(ctx, p); err != nil {
+			return chain.ID{}, err
+		}
+	}
+	r, err := p.Wait(ctx)
+	return r.ID, err
+}
+
+// Enqueue puts a draft into the outbox and returns at once, with [ErrBusy] if
+// it is full. The draft must not be changed any more.
+func (n *Node) Enqueue(ctx context.Context, d Draft) (*Ack, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p := newPending(d)
+	if p.prepared == nil {
+		return nil, p.err
+	}
+	return p, n.outbox.offer(p)
+}
+
+// Wait returns once the updates are applied on this node, or ctx ends.
+func (n *Node) Wait(ctx context.Context, ids ...chain.ID) error {
+	f := chain.Frontier{}
+	for _, id := range ids {
+		f[id.Origin] = max(f[id.Origin], id.Seq)
+	}
+	return n.archive.Wait(ctx, f)
+}

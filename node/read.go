@@ -1,0 +1,111 @@
+package node
+
+import (
+	"context"
+	"iter"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/api"
+)
+
+// View returns what is known of a subject, [chain.ErrNotFound] if nothing ever
+// was said of it. The state is the caller's.
+func (n *Node) View(ctx context.Context, subject string) (*chain.State, error) {
+	s, _, err := n.archive.View(ctx, subject)
+	return s, err
+}
+
+// History yields the updates of a subject that are applied here, in stitched
+// order: the same on every node that has them. An error ends it.
+func (n *Node) History(ctx context.Context, subject string) iter.Seq2[*chain.Update, error] {
+	return func(yield func(*chain.Update, error) bool) {
+		for u, err := range n.archive.History(subject) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if !yield(u, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Batch is a part of the feed, never empty unless something was retracted.
+type Batch = api.Changes
+
+// ChangesOption narrows or places a feed.
+type ChangesOption func(*changes)
+
+type changes struct {
+	since  string
+	filter chain.Filter
+	limit  int
+}
+
+// Since starts the feed after a cursor, from this or any other node, or with
+// "start" (the default) or "now".
+func Since(cursor string) ChangesOption { return func(c *changes) { c.since = cursor } }
+
+// InPrefix admits the subjects that a prefix selects.
+func InPrefix(p chain.Prefix) ChangesOption { return func(c *changes) { c.filter.Prefix = p } }
+
+// ByAuthority admits the updates of the authorities.
+func ByAuthority(names ...string) ChangesOption {
+	return func(c *changes) { c.filter.Authorities = append(c.filter.Authorities, names...) }
+}
+
+// Limit bounds the updates of a batch. Default 1,000.
+func Limit(n int) ChangesOption { return func(c *changes) { c.limit = n } }
+
+// Changes yields what is applied on this node, in causal order, and waits for
+// more until ctx ends, which ends it without an error. Keep the cursor of a
+// batch once it is dealt with. An error that is yielded ends it.
+func (n *Node) Changes(ctx context.Context, options ...ChangesOption) iter.Seq2[*Batch, error] {
+	c := changes{limit: 1000}
+	for _, o := range options {
+		o(&c)
+	}
+	return func(yield func(*Batch, error) bool) {
+		cursor, err := n.cursor(c.since, c.filter)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for ctx.Err() == nil {
+			batch, changed, err := backend{n}.Changes(cursor, c.filter, c.limit)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			cursor = batch.Cursor
+			if len(batch.Updates) > 0 || len(batch.Retracted) > 0 {
+				if !yield(batch, nil) {
+					return
+				}
+			}
+			if !batch.UpToDate {
+				continue
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			case <-n.closed:
+				yield(nil, chain.ErrClosed)
+				return
+			}
+		}
+	}
+}
+
+func (n *Node) cursor(since string, f chain.Filter) (chain.Cursor, error) {
+	switch since {
+	case "", "start":
+		return chain.Cursor{Filter: f.Hash()}, nil
+	case "now":
+		return backend{n}.Now(f), nil
+	}
+	return chain.ParseCursor(since)
+}
+
+// Mesh is the node's picture of the mesh and of itself.
+func (n *Node) Mesh() *api.Mesh { return backend{n}.Mesh() }

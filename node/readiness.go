@@ -1,0 +1,116 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/api"
+)
+
+// Reasons for which a node refuses to publish for a while.
+var (
+	// ErrNotReady is wrapped while the node must not append to its chain.
+	ErrNotReady = api.ErrNotReady
+	// ErrClockSkew is wrapped while this node's clock is too far off the
+	// median of the mesh.
+	ErrClockSkew = api.ErrClockSkew
+)
+
+// readiness is how far a start has come.
+type readiness struct {
+	mu       sync.Mutex
+	caughtUp bool  // with the mesh, or nobody answered
+	own      bool  // the own chain may be appended to
+	refusal  error // to publish, for now
+
+	appendable chan struct{} // closed once own is true
+	ready      chan struct{} // closed once both are
+}
+
+func newReadiness() *readiness {
+	return &readiness{appendable: make(chan struct{}), ready: make(chan struct{})}
+}
+
+func (r *readiness) setOwn() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.own {
+		r.own = true
+		close(r.appendable)
+		r.check()
+	}
+}
+
+func (r *readiness) setCaughtUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.caughtUp {
+		r.caughtUp = true
+		r.check()
+	}
+}
+
+func (r *readiness) check() {
+	if r.own && r.caughtUp {
+		close(r.ready)
+	}
+}
+
+func (r *readiness) setRefusal(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refusal = err
+}
+
+// state is what is still missing.
+func (r *readiness) state() (own, caughtUp bool, refusal error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.own, r.caughtUp, r.refusal
+}
+
+// Ready is closed once the node has caught up with the mesh for the first
+// time, or found nobody to catch up with within RecoverWait, and its own chain
+// is recovered. It says nothing of the time after; [Node.Readiness] does.
+func (n *Node) Ready() <-chan struct{} { return n.state.ready }
+
+// Readiness says whether the node is ready now, as GET /readyz does.
+func (n *Node) Readiness() api.Readiness {
+	have, want := n.progress()
+	r := api.Readiness{Have: have, Want: max(have, want)}
+	own, caughtUp, refusal := n.state.state()
+	switch err := n.archive.Failed(); {
+	case errors.Is(err, chain.ErrClosed):
+		r.Reason = "the node is closing"
+	case err != nil:
+		r.Reason = err.Error()
+	case !own:
+		r.Reason = "recovering the own chain from peers"
+	case n.archive.Frozen(n.info.Origin) != nil:
+		r.Reason = "own chain is frozen (" + n.archive.Frozen(n.info.Origin).String() + "); restart the node to go on under a new origin"
+	case !caughtUp:
+		r.Reason = "catching up with the mesh"
+	case refusal != nil:
+		r.Reason = refusal.Error()
+	default:
+		r.Ready = true
+	}
+	return r
+}
+
+// mayPublish says why drafts are refused now, nil if they are not.
+func (n *Node) mayPublish() error {
+	_, _, refusal := n.state.state()
+	return refusal
+}
+
+// lostHeads are the heads that were durable once and are not in the store.
+func (n *Node) lostHeads() ([]chain.Head, error) {
+	lost, err := n.archive.CheckNote(n.store.Note())
+	if err != nil {
+		return nil, fmt.Errorf("check the store against its note: %w", err)
+	}
+	return lost, nil
+}
