@@ -182,7 +182,14 @@ func (l *Ledger) freeze(c *chainState, r *Run, reason FreezeReason, why error) O
 	return Outcome{Verdict: verdict, Err: why}
 }
 
+// stop freezes a chain, of whose freezes the lowest counts.
 func (l *Ledger) stop(c *chainState, f *Freeze) {
+	if was := c.frozen; was != nil {
+		if was.After <= f.After {
+			return
+		}
+		l.root.sub(freezeTerm(was))
+	}
 	l.touch(c)
 	c.frozen = f
 	l.root.add(freezeTerm(f))

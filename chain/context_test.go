@@ -117,7 +117,7 @@ func TestContextEntryBytes(t *testing.T) {
 	}
 }
 
-func TestResolveContextRefuses(t *testing.T) {
+func TestDecodeContextEntryRefuses(t *testing.T) {
 	x, y := modelOrigin(0), modelOrigin(1)
 	at := Stamp{HLCOf(3), ID{x, 7}}
 	origin := string(y[:])
@@ -129,20 +129,34 @@ func TestResolveContextRefuses(t *testing.T) {
 		{"a hop that stays", "\x01\x00\x01\x00"},
 		{"a hop in no time", "\x01\x01\x00\x00"},
 		{"before the first seq", "\x01\x07\x01\x00"},
+		{"before the first time", "\x01\x01\x80\x80\x0c\x00"},
 		{"more origins than bytes", "\x00\x7f" + origin + "\x01"},
 		{"seq 0", "\x00\x01" + origin + "\x00"},
 		{"itself", "\x00\x01" + self + "\x01"},
 		{"twice", "\x00\x02" + origin + "\x01" + origin + "\x02"},
 		{"long number", "\x00\x81\x00" + origin + "\x01"},
-		{"hops that do not fall", "\x02\x01\x01\x00"}, // every entry says so
 	} {
+		if _, err := decodeContextEntry(at, []byte(test.entry)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	if _, err := decodeContextEntry(at, []byte("\x01\x06\x01\x00")); err != nil {
+		t.Errorf("sound: %v", err)
+	}
+}
+
+// Entries that lead to one another for ever are found at the second, and an
+// error of the index is the caller's.
+func TestResolveContextRefuses(t *testing.T) {
+	at := Stamp{HLCOf(3), ID{modelOrigin(0), 1000}}
+	for _, entry := range []string{"\x02\x01\x01\x00", "\x0f\x01\x01\x00"} {
 		reads := 0
 		_, err := ResolveContext(at, func(Stamp) ([]byte, error) {
 			reads++
-			return []byte(test.entry), nil
+			return []byte(entry), nil
 		})
-		if !errors.Is(err, ErrCorrupt) || reads > 16 {
-			t.Errorf("%s: %v after %d reads", test.name, err, reads)
+		if !errors.Is(err, ErrCorrupt) || reads != 2 {
+			t.Errorf("%x: %v after %d reads", entry, err, reads)
 		}
 	}
 	broken := errors.New("disk")

@@ -34,7 +34,15 @@ func ParseHLC(s string) (HLC, error) {
 	return HLC(n), nil
 }
 
-func (h HLC) String() string { return fmt.Sprintf("%016x", uint64(h)) }
+func (h HLC) String() string { return string(h.appendText(nil)) }
+
+func (h HLC) appendText(dst []byte) []byte {
+	const digits = "0123456789abcdef"
+	for shift := 60; shift >= 0; shift -= 4 {
+		dst = append(dst, digits[h>>shift&15])
+	}
+	return dst
+}
 
 // IsZero reports whether h is before every update.
 func (h HLC) IsZero() bool { return h == 0 }

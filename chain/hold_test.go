@@ -238,3 +238,39 @@ func TestDepNotBefore(t *testing.T) {
 	p.mustTake(t, after)
 	require.Nil(t, p.archive.Frozen(g.origin))
 }
+
+// Of two freezes of one chain the lower one counts, and it alone is in the
+// root: a chain that was stopped for what its key signed last may turn out to
+// have been wrong before, once what it waited for is here.
+func TestLowerFreezeWins(t *testing.T) {
+	x := newForger("dep").genesis().status(100, "order/1", `{"a":1}`)
+	dep := x.run()
+	f := newForger("dependant").genesis().status(1, "order/1", `{"b":0}`)
+	f.status(1, "order/1", `{"b":1}`, fresh(0, x.origin, 2)...) // seq 3, before its dep
+	first := f.run()
+	bad := f.status(1, "", `{}`).run()
+	waiter := newForger("waiter").genesis().status(500, "order/2", `{"c":1}`, fresh(0, f.origin, 3)...).run()
+
+	p := newParty(t, "one", "reader")
+	p.mustTake(t, first)
+	p.mustTake(t, waiter)
+	_, err := p.take(t, bad.Append(nil), 5000)
+	require.NoError(t, err)
+	require.Equal(t, chain.Seq(3), p.archive.Frozen(f.origin).After)
+	require.Len(t, p.ledger.Held(), 2)
+	p.mustTake(t, dep)
+	require.Equal(t, chain.Seq(2), p.archive.Frozen(f.origin).After)
+	require.Empty(t, p.ledger.Held(), "a dep beyond the lower freeze is met")
+
+	q := newParty(t, "two", "reader")
+	for _, r := range []*chain.Run{dep, first, waiter} {
+		q.mustTake(t, r)
+	}
+	out, err := q.take(t, bad.Append(nil), 5000)
+	require.NoError(t, err)
+	require.ErrorIs(t, out.Err, chain.ErrFrozen)
+	require.Equal(t, q.ledger.Root(), p.ledger.Root())
+	root := p.ledger.Root()
+	p.open(t)
+	require.Equal(t, root, p.ledger.Root())
+}

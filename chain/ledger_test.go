@@ -156,7 +156,7 @@ func TestDeliveryOrderDoesNotMatter(t *testing.T) {
 					require.NoError(t, out.Err)
 					new += out.New
 					if rng.IntN(4) == 0 {
-						reader.accept(t, all[rng.IntN(len(all))], now)
+						new += reader.accept(t, all[rng.IntN(len(all))], now).New
 					}
 					if rng.IntN(20) == 0 {
 						reader.open(t) // a restart in between

@@ -11,7 +11,8 @@ func missingRecord(id ID) error {
 }
 
 // Page reads at most limit updates of a chain from seq from on, and the seals
-// that stand among them, to be verified by hand.
+// that stand among them, to be verified by hand. A page of large bodies ends
+// early, as one of the feed does.
 func (a *Archive) Page(o Origin, from Seq, limit int) (ChainInfo, []ChainUpdate, []Seal, error) {
 	info, ok := a.Info(o)
 	if !ok {
@@ -19,6 +20,7 @@ func (a *Archive) Page(o Origin, from Seq, limit int) (ChainInfo, []ChainUpdate,
 	}
 	var updates []ChainUpdate
 	var seals []Seal
+	size := 0
 	err := a.eachRecord(info, from, func(id ID, prev Hash, r *record) (bool, error) {
 		u, err := r.update(id)
 		if err != nil {
@@ -29,7 +31,8 @@ func (a *Archive) Page(o Origin, from Seq, limit int) (ChainInfo, []ChainUpdate,
 		if len(r.seal) > 0 {
 			seals = append(seals, Seal{id.Seq, [ed25519.SignatureSize]byte(r.seal)})
 		}
-		return len(updates) < limit, nil
+		size += len(r.body)
+		return len(updates) < limit && size < maxFeedBytes, nil
 	})
 	return info, updates, seals, err
 }

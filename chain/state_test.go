@@ -99,6 +99,24 @@ func TestStateOrderIndependent(t *testing.T) {
 	})
 }
 
+// A fork is two updates of one name: their subjects must not seem alike, nor
+// must two subjects.
+func TestETagTellsContents(t *testing.T) {
+	u := modelUpdate(ID{modelOrigin(0), 2}, 1, `{"a":1}`)
+	tag := func(subject string, hash byte) string {
+		v := *u
+		v.Subject, v.Hash[0] = subject, hash
+		s := NewState(subject)
+		if _, err := s.Add(&v, "fleet", Context{v.ID}); err != nil {
+			t.Fatal(err)
+		}
+		return s.ETag()
+	}
+	if tag("a", 1) != tag("a", 1) || tag("a", 1) == tag("a", 2) || tag("a", 1) == tag("b", 1) || len(tag("a", 1)) != 32 {
+		t.Error("tags do not tell contents")
+	}
+}
+
 // What is taken back leaves no trace: a state rebuilt without the end of one
 // chain is that of a node which never applied it, its index too.
 func TestRebuild(t *testing.T) {
@@ -169,7 +187,14 @@ func TestBase(t *testing.T) {
 		if got := string(s.AppendView(nil)); got != want {
 			t.Fatalf("folded\n%s, want\n%s", got, want)
 		}
-		s, err := Rebuild(modelSubject, base, us[cut:].each(), n.context, nil)
+		leans := map[Origin]bool{} // on an entry of the rebuild, so it may be a difference
+		s, err := Rebuild(modelSubject, base, us[cut:].each(), n.context, func(u *Update, entry []byte) error {
+			if e, err := decodeContextEntry(u.Stamp(), entry); err != nil || (e.hops > 0 && !leans[u.ID.Origin]) {
+				t.Fatalf("%s: %d hops, %v", u.ID, e.hops, err)
+			}
+			leans[u.ID.Origin] = true
+			return nil
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -93,6 +93,26 @@ func TestDecodeStateRefuses(t *testing.T) {
 	if _, err := DecodeState(modelSubject, append(slices.Clone(b), 0)); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a byte more: %v", err)
 	}
+	text := func(s string) string { return string(rune(len(s))) + s }
+	for _, test := range []struct{ name, from, to string }{
+		{"a path shares less than it does", "\x01" + text("b/c"), "\x00" + text("/b/c")},
+		{"a value that the status has", text("/a") + "\x02\x00" + text("1") + "\x02\x00", text("/a") + "\x02\x00" + text("1") + "\x02" + text("2")},
+		{"a write that is no leaf", text("/a") + "\x02\x00" + text("1"), text("/a") + "\x02\x00" + text(`{"z":1}`)},
+		{"a path that is no pointer", "\x01" + text("f") + "\x01\x03\x00", "\x01" + text("~") + "\x01\x03" + text("1")},
+		{"writes out of order", text("/a") + "\x02\x00" + text("1") + "\x02\x00", text("/a") + "\x02\x02\x00\x00" + text("1")},
+		{"keys out of order", `"b":{"x":{}},"d"`, `"d":{"x":{}},"b"`},
+		{"a needless escape", `{"a":2,"d":[1,{"e":"é"}]}`, `{"a":2,"d":["\b\u0008"]}`},
+	} {
+		if !bytes.Contains(b, []byte(test.from)) {
+			t.Fatalf("%s: %q is not there", test.name, test.from)
+		}
+		if _, err := DecodeState(modelSubject, bytes.Replace(b, []byte(test.from), []byte(test.to), 1)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	if _, err := DecodeState("s", []byte("\x01\x00\x00\x02{}\x01\x01a\x00\x00\x00\x00")); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("an authority that wrote nothing: %v", err)
+	}
 	huge := []byte{1, 0, 0, 2, '{', '}', 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}
 	if _, err := DecodeState("s", huge); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("2^64-1 authorities: %v", err)

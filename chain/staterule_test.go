@@ -311,6 +311,11 @@ func TestRule14_AnOpenConflictCounts(t *testing.T) {
 	if n.unchanged(y, `{"q":{"r":{"s":null}}}`) {
 		t.Error("it would make /q/r an object")
 	}
+	n.publish(x, `{"v":1}`)
+	n.publish(y, `{"v":{}}`)
+	if n.unchanged(y, `{"v":{"w":null}}`) {
+		t.Error("it decides the conflict of /v, from below")
+	}
 	if n.unchanged(y, `{"q":{"r":null}}`) {
 		t.Error("it decides the conflict of /q/r")
 	}

@@ -86,7 +86,7 @@ func AppendUpdateJSON(dst []byte, u *Update, authority string) []byte {
 	dst = append(dst, `,"time":`...)
 	dst = viewTime(dst, u.HLC)
 	dst = append(dst, `,"hlc":"`...)
-	dst = append(dst, u.HLC.String()...)
+	dst = u.HLC.appendText(dst)
 	dst = append(dst, `","deps":`...)
 	dst = viewIDs(dst, u.Deps)
 	if u.Kind == KindStatus {

@@ -100,6 +100,8 @@ type Engine struct {
 	sorted    []*chainState // by origin
 	recent    recency
 	own       *chainState
+	phantoms  int   // chains of which nothing is here
+	free      []int // indexes of chains that were dropped
 	root      chain.Hash
 	changedAt time.Duration // when a received head last changed
 
@@ -108,6 +110,7 @@ type Engine struct {
 	ranked []*peer // by origin
 
 	ring     pushRing
+	ackAsk   chain.Seq     // up to which peers are to acknowledge the own chain
 	wants    []*chainState // chains of which somebody has more
 	pulls    []*pull       // outstanding, oldest first
 	wantDue  time.Duration // when the first want that waits is due, or never
@@ -131,9 +134,11 @@ func NewEngine(at At, c EngineConfig) *Engine {
 		root: c.Root, wantDue: never, catchingUp: true,
 	}
 	e.own = e.chain(c.Self)
+	e.own.kept = true
 	for _, h := range c.Heads {
 		s := e.chain(h.Origin)
 		s.head, s.pending = h, h.Seq
+		e.keep(s)
 	}
 	e.ring.next = e.own.head.Seq + 1
 	e.changedAt = at.Mono - quietFor
@@ -199,6 +204,7 @@ type Stats struct {
 	FullDigests    uint64 // of these, with the full vector
 	Beacons        uint64
 	UnknownFrames  uint64
+	ChainsRefused  uint64 // heads of chains that are not here, beyond what is kept of such
 	ProtocolErrors uint64 // frames that were well-formed and out of place
 }
 

@@ -6,8 +6,7 @@ import "github.com/tidings-mesh/tidings/chain"
 type peerAck struct {
 	wanted chain.Seq  // of the peer's chain: it wants to hear up to here
 	sent   chain.Seq  // it was told up to here
-	ask    chain.Seq  // of the own chain: this node wants to hear up to here
-	acked  chain.Head // it said so
+	acked  chain.Head // of the own chain: it said so
 }
 
 func (a *peerAck) want(seq chain.Seq) { a.wanted = max(a.wanted, seq) }
@@ -30,26 +29,19 @@ func (e *Engine) Durable(at At, heads []chain.Head) {
 // so for new runs; this is for older ones.
 func (e *Engine) WantAck(at At, seq chain.Seq) {
 	e.advance(at)
-	e.wantAck(seq)
+	e.ackAsk = max(e.ackAsk, seq)
 	for _, p := range e.ranked {
-		p.queue.needAcks = p.ack.acked.Seq < seq
+		p.queue.needAcks = p.queue.needAcks || p.ack.acked.Seq < seq
 	}
 }
 
-func (e *Engine) wantAck(seq chain.Seq) {
+// wantPushedAck notes that a push will carry the wish. Who is not pushed to has
+// to be told.
+func (e *Engine) wantPushedAck(seq chain.Seq) {
+	e.ackAsk = max(e.ackAsk, seq)
 	for _, p := range e.ranked {
-		p.ack.ask = max(p.ack.ask, seq)
-		// A peer that is pushed to reads the wish in the frame.
 		p.queue.needAcks = p.queue.needAcks || p.queue.lagging
 	}
-}
-
-// wantAcks brings a peer that is new up to what the others were asked.
-func (e *Engine) wantAcks(p *peer) {
-	for _, q := range e.ranked {
-		p.ack.ask = max(p.ack.ask, q.ack.ask)
-	}
-	p.queue.needAcks = p.ack.ask > p.ack.acked.Seq
 }
 
 // pumpAck tells a peer how much of its chain is safe here, if it wants to hear

@@ -12,6 +12,7 @@ type chainState struct {
 	origin  chain.Origin
 	index   int        // of the chain in each peer's known
 	head    chain.Head // received
+	kept    bool       // it is more than what peers say
 	version uint64     // of the last change, see recency
 	newer   *chainState
 	older   *chainState
@@ -39,17 +40,25 @@ func (r *recency) touch(c *chainState) {
 	if r.newest == c {
 		return
 	}
-	if c.newer != nil {
-		c.newer.older = c.older
-		if c.older != nil {
-			c.older.newer = c.newer
-		}
-	}
-	c.older, c.newer = r.newest, nil
+	r.remove(c)
+	c.older = r.newest
 	if r.newest != nil {
 		r.newest.newer = c
 	}
 	r.newest = c
+}
+
+func (r *recency) remove(c *chainState) {
+	if r.newest == c {
+		r.newest = c.older
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	}
+	if c.older != nil {
+		c.older.newer = c.newer
+	}
+	c.older, c.newer = nil, nil
 }
 
 // since returns the chains that changed after a version, the oldest change
@@ -68,12 +77,57 @@ func (e *Engine) chain(o chain.Origin) *chainState {
 	if c := e.chains[o]; c != nil {
 		return c
 	}
-	c := &chainState{origin: o, index: len(e.sorted), head: chain.Head{Origin: o}}
+	c := &chainState{origin: o, index: len(e.chains), head: chain.Head{Origin: o}}
+	if n := len(e.free); n > 0 {
+		c.index, e.free = e.free[n-1], e.free[:n-1]
+	}
 	e.chains[o] = c
+	e.phantoms++
 	i, _ := e.search(o)
 	e.sorted = slices.Insert(e.sorted, i, c)
 	e.recent.touch(c)
 	return c
+}
+
+// phantomsMost bounds the chains of which peers say that they are and nothing
+// is here. Those of one mesh fit; a peer that makes origins up fills no more.
+const phantomsMost = 16 << 10
+
+// claimed returns the state of a chain that a peer claims to have, nil if too
+// much is claimed already. What is true of it will be told again.
+func (e *Engine) claimed(o chain.Origin) *chainState {
+	if c := e.chains[o]; c != nil {
+		return c
+	}
+	if e.phantoms >= phantomsMost {
+		e.stats.ChainsRefused++
+		return nil
+	}
+	return e.chain(o)
+}
+
+// keep notes that something of a chain is here.
+func (e *Engine) keep(c *chainState) {
+	if !c.kept {
+		c.kept = true
+		e.phantoms--
+	}
+}
+
+// dropPhantom forgets a chain of which nothing is here, and which no peer has
+// any more.
+func (e *Engine) dropPhantom(c *chainState) {
+	if c.kept || c.pending > 0 || c.want.seq > 0 || c.want.pull != nil || e.chains[c.origin] != c {
+		return
+	}
+	delete(e.chains, c.origin)
+	e.sorted = removeFrom(e.sorted, c)
+	e.recent.remove(c)
+	for _, p := range e.ranked {
+		p.set(c, 0)
+	}
+	e.free = append(e.free, c.index)
+	e.phantoms--
 }
 
 func (e *Engine) search(o chain.Origin) (int, bool) {
@@ -98,6 +152,7 @@ func (e *Engine) raise(h chain.Head) {
 		return
 	}
 	c.head = h
+	e.keep(c)
 	c.pending = max(c.pending, h.Seq)
 	e.recent.touch(c)
 	e.changedAt = e.at.Mono

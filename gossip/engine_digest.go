@@ -151,7 +151,9 @@ func (e *Engine) onDigest(p *peer, f *Digest) {
 	theirs := make(map[chain.Origin]chain.Seq, len(f.Heads)) // looked up only
 	for _, id := range f.Heads {
 		theirs[id.Origin] = id.Seq
-		p.set(e.chain(id.Origin), id.Seq)
+		if c := e.chains[id.Origin]; c != nil {
+			p.set(c, id.Seq)
+		}
 		e.report(p, id.Origin, id.Seq, false)
 	}
 	var ours []chain.ID
@@ -173,7 +175,7 @@ func (e *Engine) onDigest(p *peer, f *Digest) {
 			tell(c)
 		}
 		for _, id := range f.Heads {
-			if c := e.chain(id.Origin); c.version <= p.vec.agreed {
+			if c := e.chains[id.Origin]; c != nil && c.version <= p.vec.agreed {
 				tell(c)
 			}
 		}

@@ -199,7 +199,6 @@ func (e *Engine) onHello(p *peer, f *Hello) {
 		return
 	}
 	e.startPush(p, f.Yours.Seq)
-	e.wantAcks(p)
 	e.sendPing(p)
 	e.onRoot(p)
 }

@@ -229,6 +229,7 @@ func (e *Engine) release(a *pull) {
 	for _, r := range a.ranges {
 		if r.c.want.pull == a {
 			r.c.want.pull = nil
+			e.dropPhantom(r.c)
 		}
 	}
 }

@@ -75,7 +75,7 @@ func (e *Engine) Local(at At, runs []Run, ackWanted bool) {
 			e.ring.skipTo(r.First)
 		}
 		if ackWanted {
-			e.wantAck(r.Last)
+			e.wantPushedAck(r.Last)
 		}
 		e.ring.add(ownRun{*r, ackWanted})
 		e.raise(chain.Head{Origin: e.self, Seq: r.Last, Hash: r.Hash})
@@ -117,7 +117,7 @@ func (e *Engine) lag(p *peer) {
 func (e *Engine) startPush(p *peer, has chain.Seq) {
 	p.queue.next = has + 1
 	p.queue.lagging = p.queue.next < e.ring.first()
-	p.queue.needAcks = p.ack.ask > p.ack.acked.Seq
+	p.queue.needAcks = e.ackAsk > p.ack.acked.Seq
 }
 
 // resumePush goes on pushing to a peer that lagged and has come so far that
@@ -130,7 +130,7 @@ func (e *Engine) resumeAt(p *peer, next chain.Seq) {
 	}
 	p.queue.lagging = false
 	p.queue.next = next
-	p.queue.needAcks = p.ack.ask > p.ack.acked.Seq
+	p.queue.needAcks = e.ackAsk > p.ack.acked.Seq
 }
 
 // pumpPushes sends each idle peer what waits for it: at once, and several runs

@@ -64,8 +64,8 @@ func (e *Engine) pump() {
 			e.sendHello(p)
 		}
 		e.pumpLagging(p)
-		if p.queue.needAcks && p.ack.ask > 0 {
-			e.send(p, &AckWanted{Seq: p.ack.ask})
+		if p.queue.needAcks && e.ackAsk > 0 {
+			e.send(p, &AckWanted{Seq: e.ackAsk})
 		}
 		p.queue.needAcks = false
 		e.pumpAck(p)

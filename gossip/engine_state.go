@@ -151,6 +151,8 @@ func (e *Engine) peerTick(p *peer) time.Duration {
 	switch {
 	case d.active:
 		next = min(next, d.deadline)
+	case !p.queue.room():
+		return next // it is looked at again when something was written
 	case !d.exchanged && p.root != e.root:
 		due := d.next
 		if e.self.Compare(p.origin) > 0 {
@@ -158,7 +160,7 @@ func (e *Engine) peerTick(p *peer) time.Duration {
 		}
 		next = min(next, due)
 	}
-	if p.queue.lagging && p.queue.headsSeq < e.own.head.Seq && p.queue.room() {
+	if p.queue.lagging && p.queue.headsSeq < e.own.head.Seq {
 		next = min(next, p.queue.headsAt+beaconEvery)
 	}
 	return next

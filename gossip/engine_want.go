@@ -33,7 +33,10 @@ func (e *Engine) report(p *peer, o chain.Origin, seq chain.Seq, urgent bool) {
 	if seq == 0 {
 		return
 	}
-	c := e.chain(o)
+	c := e.claimed(o)
+	if c == nil {
+		return
+	}
 	p.learn(c, seq)
 	if e.catchingUp && !p.vec.exchanged {
 		c.goal = max(c.goal, seq)
@@ -81,8 +84,11 @@ func (e *Engine) reportMissing(p *peer, dep chain.ID) {
 		return
 	}
 	e.report(p, dep.Origin, dep.Seq, false)
-	w := &e.chain(dep.Origin).want
-	if !w.dep {
+	c := e.chains[dep.Origin]
+	if c == nil {
+		return
+	}
+	if w := &c.want; w.seq > 0 && !w.dep {
 		w.dep = true
 		w.depDue = e.at.Mono + min(max(2*p.clock.rtt, graceLeast), depGraceMost)
 		w.prefer = p.origin
@@ -126,6 +132,7 @@ func (e *Engine) recount() {
 		if most <= c.head.Seq {
 			*w = want{pull: w.pull}
 			e.wants = append(e.wants[:i], e.wants[i+1:]...)
+			e.dropPhantom(c)
 			continue
 		}
 		w.seq, w.urgent = most, min(w.urgent, most)

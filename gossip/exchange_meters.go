@@ -48,6 +48,7 @@ var (
 	descDigests    = desc("gossip_digests_total", "Digest exchanges begun, by what was sent.", "vector")
 	descBeacons    = desc("gossip_beacons_total", "Beacons sent.")
 	descUnknown    = desc("gossip_unknown_frames_total", "Frames of a kind of a later version.")
+	descPhantoms   = desc("gossip_refused_heads_total", "Heads of unknown chains beyond what is kept of such.")
 	descPeers      = desc("gossip_peers", "Peers with a stream.")
 	descQueued     = desc("gossip_queued_runs", "Own runs that wait for the peer with the most.")
 	descInFlight   = desc("gossip_inflight_bytes", "Bytes that wait for the streams' writers.")
@@ -63,7 +64,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (x *Exchange) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descFrames, descFrameBytes, descRefused, descPushed, descDropped, descReceived, descDuplicates, descGaps,
-		descPulls, descTimeouts, descDigests, descBeacons, descUnknown, descPeers, descQueued, descInFlight, descLagging, descWants,
+		descPulls, descTimeouts, descDigests, descBeacons, descUnknown, descPhantoms, descPeers, descQueued, descInFlight, descLagging, descWants,
 	} {
 		ch <- d
 	}
@@ -105,6 +106,7 @@ func (x *Exchange) Collect(ch chan<- prometheus.Metric) {
 	counter(descDigests, s.Digests-s.FullDigests, "changed")
 	counter(descBeacons, s.Beacons)
 	counter(descUnknown, s.UnknownFrames)
+	counter(descPhantoms, s.ChainsRefused)
 	var open, queued, inFlight, lagging uint64
 	for _, p := range peers {
 		if !p.Connected {

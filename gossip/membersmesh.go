@@ -21,9 +21,9 @@ type Mesh struct {
 
 	onChange func([]Member)
 
-	mu      sync.Mutex // protects what follows; held while the streams are told
-	settled bool
-	peers   []StreamPeer // those that live
+	mu    sync.Mutex // protects what follows; held while the streams are told
+	begun bool
+	peers []StreamPeer // those that live
 
 	ctx    context.Context
 	stop   context.CancelFunc
@@ -125,7 +125,7 @@ func (m *Mesh) changed(members []Member) {
 	}
 	m.mu.Lock()
 	m.peers = peers
-	if m.settled {
+	if m.begun {
 		m.Streams.SetPeers(peers)
 	}
 	m.mu.Unlock()
@@ -134,13 +134,12 @@ func (m *Mesh) changed(members []Member) {
 	}
 }
 
-// settle lets streams open. Before it none does, for a twin's streams would
-// take the place of those of the node that it is a twin of.
-func (m *Mesh) settle() {
+// begin lets streams open.
+func (m *Mesh) begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.settled = true
-	m.Streams.Settle()
+	m.begun = true
+	m.Streams.Begin()
 	m.Streams.SetPeers(m.peers)
 }
 
@@ -148,38 +147,52 @@ func (m *Mesh) settle() {
 func (m *Mesh) meet(ctx context.Context, o MeshOptions, remembers bool) error {
 	if len(o.Join) == 0 && !remembers {
 		// The first node of a mesh: it is the others who come later.
-		m.settle()
+		m.begin()
+		m.Streams.Settle()
 		return nil
 	}
 	timer := time.NewTimer(o.JoinWait)
 	defer timer.Stop()
 	select {
 	case <-m.Membership.Met():
+		if err := m.Membership.CheckTwin(ctx, m.Streams.Probe); err != nil {
+			return err
+		}
+		m.begin()
 	case <-timer.C:
-		m.wg.Go(m.checkLater)
-		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := m.Membership.CheckTwin(ctx, m.Streams.Probe); err != nil {
-		return err
-	}
-	m.settle()
+	m.wg.Go(m.lookForTwins)
 	return nil
 }
 
-// checkLater looks for a twin once the first other node is met.
-func (m *Mesh) checkLater() {
+// lookForTwins does so for a while once the first other node is met.
+func (m *Mesh) lookForTwins() {
 	select {
 	case <-m.Membership.Met():
 	case <-m.ctx.Done():
 		return
 	}
-	if err := m.Membership.CheckTwin(m.ctx, m.Streams.Probe); err != nil {
-		m.fail(err)
-		return
+	window := time.NewTimer(twinWindow)
+	defer window.Stop()
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for {
+		if err := m.Membership.CheckTwin(m.ctx, m.Streams.Probe); err != nil {
+			m.fail(err)
+			return
+		}
+		m.begin()
+		select {
+		case <-ticker.C:
+		case <-window.C:
+			m.Streams.Settle()
+			return
+		case <-m.ctx.Done():
+			return
+		}
 	}
-	m.settle()
 }
 
 func (m *Mesh) watch() {

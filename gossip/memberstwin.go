@@ -23,16 +23,23 @@ func (e *TwinError) Error() string {
 	return fmt.Sprintf("another node with the name %q is alive at %s: give this one another name", e.Name, e.Other.Addr)
 }
 
-// twinWait is how long a node may take to answer before it is taken for gone.
-const twinWait = 2 * time.Second
+const (
+	// twinWait is how long a node may take to answer before it is taken for gone.
+	twinWait = 2 * time.Second
+	// twinWindow is how long after it has met the first other node a node goes on
+	// looking for twins: two that start at once hear of each other by gossip
+	// only. It is several times what gossip takes.
+	twinWindow = 10 * time.Second
+)
 
 // CheckTwin asks every other start that has this node's name or key, and counts
 // as alive, whether it answers. One that does is a twin, and the error is a
-// *TwinError: of two twins the one that starts later is to give up. Where both
-// start at once, it is the one with the later epoch. One that does not answer
-// in 2 s is superseded by this node.
+// *TwinError if this node is the one to give up: of two twins, the one that
+// starts later; where both have started within the last seconds, the one with the
+// later epoch. One that does not answer in 2 s is superseded by this node.
 //
-// Call it once another node was met; probe is Streams.Probe.
+// Call it from when another node was met until Streams.Settle; probe is
+// Streams.Probe.
 func (m *Membership) CheckTwin(ctx context.Context, probe func(context.Context, netip.AddrPort) (Answer, error)) error {
 	m.tagging.Lock()
 	name := m.tags.Name

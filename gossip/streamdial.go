@@ -105,13 +105,8 @@ func (s *Streams) keep(ctx context.Context, k *keeper) {
 		}
 		first = false
 		failed++
-		began := time.Now()
-		err := s.dialAndRun(ctx, peer)
-		switch {
-		case err != nil && ctx.Err() == nil:
+		if err := s.openStream(ctx, peer); err != nil && ctx.Err() == nil {
 			s.report.report(reasonOf(err, ReasonUnreachable), peer.Addr.String(), err)
-		case err == nil && time.Since(began) > steadyAfter:
-			failed = 0
 		}
 	}
 }
@@ -143,8 +138,8 @@ func dialDelay(failed int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// dialAndRun serves a stream until it ends; its error is that there was none.
-func (s *Streams) dialAndRun(ctx context.Context, peer StreamPeer) error {
+// openStream dials a peer and leaves the stream to a goroutine of its own.
+func (s *Streams) openStream(ctx context.Context, peer StreamPeer) error {
 	sh, err := s.dial(ctx, peer.Addr, purposeStream)
 	if err != nil {
 		return err
@@ -157,7 +152,12 @@ func (s *Streams) dialAndRun(ctx context.Context, peer StreamPeer) error {
 		sh.conn.NetConn().Close()
 		return streamFailure(ReasonStale, "an earlier start of %s answers", peer.Origin)
 	}
-	return s.run(sh, true)
+	st, old, err := s.admit(sh, true)
+	if err != nil {
+		return err
+	}
+	s.wg.Go(func() { s.serveStream(st, old) })
+	return nil
 }
 
 func (s *Streams) dial(ctx context.Context, addr netip.AddrPort, purpose byte) (shaken, error) {
@@ -182,7 +182,7 @@ func (s *Streams) dial(ctx context.Context, addr netip.AddrPort, purpose byte) (
 type Answer struct {
 	Origin chain.Origin
 	Epoch  uint64
-	// Settled says that the node has itself looked for twins and serves.
+	// Settled says that the node has been here for a while: see Streams.Settle.
 	Settled bool
 }
 

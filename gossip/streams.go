@@ -33,7 +33,8 @@ type Streams struct {
 	report *reporter
 	maxAge time.Duration
 
-	settled    atomic.Bool
+	begun      atomic.Bool // streams may open
+	settled    atomic.Bool // no twin can turn up any more
 	handshakes chan struct{} // a place for each handshake with a dialler
 	dials      chan struct{} // a place for each dial
 	ctx        context.Context
@@ -114,8 +115,12 @@ func NewStreams(o StreamsOptions) (*Streams, error) {
 	return s, nil
 }
 
-// Settle says that this node has found no twin and serves. Before it no stream
-// opens; from now on it is the twin that starts later which is refused.
+// Begin lets streams open. It is called once no twin of this node was found, for
+// a twin's streams would take the place of those of the first.
+func (s *Streams) Begin() { s.begun.Store(true) }
+
+// Settle says that this node has been here for so long that a twin can only be a
+// later one: whoever probes it is told so.
 func (s *Streams) Settle() { s.settled.Store(true) }
 
 // Close closes all streams and returns once every Serve has. It may be called
@@ -189,9 +194,12 @@ func (s *Streams) welcome(conn net.Conn) {
 	case purpose == purposeProbe:
 		conn.Close()
 	default:
-		if err := s.run(shaken, false); err != nil {
+		st, old, err := s.admit(shaken, false)
+		if err != nil {
 			s.report.report(reasonOf(err, ReasonLost), addr, err)
+			return
 		}
+		s.serveStream(st, old)
 	}
 }
 
@@ -206,7 +214,7 @@ func (s *Streams) judge(sh shaken, dialled bool) (verdict byte) {
 		}
 		return verdictTwin
 	}
-	if !s.settled.Load() {
+	if !s.begun.Load() {
 		return verdictStarting
 	}
 	old := s.open[sh.origin]
@@ -248,35 +256,38 @@ func (s *Streams) room(peer chain.Origin, dialled bool) (verdict byte) {
 	return verdictWelcome
 }
 
-// run makes a stream of a connection and serves it to its end. It returns an
-// error only if there is no place for it.
-func (s *Streams) run(sh shaken, dialled bool) error {
-	st := newStream(sh, dialled)
-	defer close(st.served)
+// admit makes a stream of a connection, unless there is no place for it. Its
+// serveStream must follow.
+func (s *Streams) admit(sh shaken, dialled bool) (st, old *Stream, err error) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if verdict := s.judge(sh, dialled); verdict != verdictWelcome {
-		s.mu.Unlock()
 		sh.conn.NetConn().Close()
-		return refusalFailure(verdict)
+		return nil, nil, refusalFailure(verdict)
 	}
-	old := s.open[sh.origin]
+	st, old = newStream(sh, dialled), s.open[sh.origin]
 	s.open[sh.origin] = st
 	if k := s.peers[sh.origin]; k != nil {
 		k.poke()
 	}
-	s.mu.Unlock()
 	s.meters.streamOpened(dialled)
+	return st, old, nil
+}
 
+// serveStream serves an admitted stream to its end, once the one whose place it
+// took has ended.
+func (s *Streams) serveStream(st, old *Stream) {
+	defer close(st.served)
 	if old != nil {
 		_ = old.fail(ReasonSuperseded, errors.New("a newer stream to the same peer"))
 		<-old.served
 	}
-	if dialled {
+	if st.dialled {
 		age := s.maxAge*3/4 + rand.N(s.maxAge/2)
 		timer := time.AfterFunc(age, func() { _ = st.fail(ReasonExpired, errors.New("opened anew")) })
 		defer timer.Stop()
 	}
-	s.log.Debug("stream opened", "peer", st.peer, "peer_addr", st.RemoteAddr().String(), "dialled", dialled)
+	s.log.Debug("stream opened", "peer", st.peer, "peer_addr", st.RemoteAddr().String(), "dialled", st.dialled)
 	s.serve(st)
 	st.Close()
 
@@ -292,5 +303,4 @@ func (s *Streams) run(sh shaken, dialled bool) error {
 	if s.ctx.Err() == nil {
 		s.report.report(reasonOf(st.Err(), ReasonLost), st.RemoteAddr().String(), st.Err())
 	}
-	return nil
 }

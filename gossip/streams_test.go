@@ -94,7 +94,7 @@ func streamsOpen(t testing.TB, network Network, key ed25519.PrivateKey, change f
 	}
 	n.Streams, err = NewStreams(o)
 	require.NoError(t, err)
-	n.Settle()
+	n.Begin()
 	return n
 }
 
@@ -204,8 +204,8 @@ func TestStreamsDialledAtOnce(t *testing.T) {
 			defer a.shut(t)
 			defer b.shut(t)
 			var wg sync.WaitGroup
-			wg.Go(func() { _ = a.dialAndRun(t.Context(), b.peer()) })
-			wg.Go(func() { _ = b.dialAndRun(t.Context(), a.peer()) })
+			wg.Go(func() { _ = a.openStream(t.Context(), b.peer()) })
+			wg.Go(func() { _ = b.openStream(t.Context(), a.peer()) })
 			time.Sleep(3 * time.Second)
 			require.True(t, streamsBothOpen(a, b))
 			require.True(t, a.Stream(b.self).dialled, "the lower origin's stays")
@@ -312,7 +312,7 @@ func TestStreamsRefuse(t *testing.T) {
 				defer b.shut(t)
 				const tries = 30
 				for range tries {
-					err := b.dialAndRun(t.Context(), StreamPeer{Origin: a.self, Addr: a.port.Addr()})
+					err := b.openStream(t.Context(), StreamPeer{Origin: a.self, Addr: a.port.Addr()})
 					require.Equal(t, tc.reason, reasonOf(err, reasonCount), "%v", err)
 					time.Sleep(time.Second)
 				}
@@ -320,7 +320,7 @@ func TestStreamsRefuse(t *testing.T) {
 				if tc.line != "" {
 					require.Equal(t, 1, a.logs.count(tc.line))
 					time.Sleep(reportEvery)
-					require.Error(t, b.dialAndRun(t.Context(), StreamPeer{Origin: a.self, Addr: a.port.Addr()}))
+					require.Error(t, b.openStream(t.Context(), StreamPeer{Origin: a.self, Addr: a.port.Addr()}))
 					time.Sleep(time.Second)
 					require.Equal(t, 2, a.logs.count(tc.line))
 					require.Equal(t, 1, a.logs.count(fmt.Sprintf("not_logged=%d", tries-1)))
@@ -335,7 +335,7 @@ func TestStreamsRefuse(t *testing.T) {
 			a, b := streamsOpen(t, network, keys[0], nil), streamsOpen(t, network, keys[1], nil)
 			defer a.shut(t)
 			defer b.shut(t)
-			err := a.dialAndRun(t.Context(), StreamPeer{Origin: streamsOrigin(keys[2]), Addr: b.port.Addr()})
+			err := a.openStream(t.Context(), StreamPeer{Origin: streamsOrigin(keys[2]), Addr: b.port.Addr()})
 			require.Equal(t, ReasonIdentity, reasonOf(err, reasonCount))
 			require.Nil(t, a.Stream(b.self))
 		})
@@ -346,8 +346,8 @@ func TestStreamsRefuse(t *testing.T) {
 			a, b := streamsOpen(t, network, keys[0], nil), streamsOpen(t, network, keys[1], nil)
 			defer a.shut(t)
 			defer b.shut(t)
-			b.settled.Store(false)
-			err := a.dialAndRun(t.Context(), b.peer())
+			b.begun.Store(false)
+			err := a.openStream(t.Context(), b.peer())
 			require.Equal(t, ReasonStarting, reasonOf(err, reasonCount))
 			answer, err := a.Probe(t.Context(), b.port.Addr())
 			require.NoError(t, err)

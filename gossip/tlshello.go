@@ -41,7 +41,8 @@ const (
 	verdictLast      = verdictStarting
 )
 
-// flagSettled says that the acceptor has found no twin at its start and serves.
+// flagSettled says that the acceptor has been here for a while: of two twins it
+// is the first.
 const flagSettled = 1
 
 var errHello = errors.New("malformed hello")

@@ -34,7 +34,7 @@ type Node struct {
 	writer  *writer
 	outbox  *outbox
 	metrics *metrics
-	handler http.Handler
+	handler *api.Handler
 	state   *readiness
 	mesh    *mesh // nil if the node is alone
 	key     ed25519.PrivateKey
@@ -85,6 +85,7 @@ func open(ctx context.Context, cfg Config) (*Node, error) {
 			return nil, errors.Join(err, n.Close())
 		}
 	}
+	n.onClose("http", func() error { n.handler.Close(); return nil })
 	return n, nil
 }
 

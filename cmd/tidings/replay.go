@@ -125,7 +125,6 @@ type replayRun struct {
 	replayer *replayer
 	progress *progress
 	folder   *folder // nil without --verify
-	phase    string
 }
 
 // open connects to the nodes that were named and starts the others.
@@ -203,45 +202,183 @@ func (p *replayRun) close() error {
 // run publishes the file, waits until all nodes are the same, and prints what
 // it came to.
 func (p *replayRun) run(outline *replayOutline) error {
-	p.replayer = newReplayer(p.s.ctx, p.outlet, func(bad *badLine) { p.progress.note("%v", bad) })
 	var total int64
 	if outline != nil {
 		total = outline.lines
+	}
+	p.replayer = newReplayer(p.s.ctx, p.outlet, func(bad *badLine) { p.progress.note("%v", bad) })
+	if p.cmd.Verify {
+		p.folder = newFolder()
+		p.replayer.said = p.folder.add
 	}
 	start := time.Now()
 	p.progress = startProgress(p.s.err, total, func() (string, int64) {
 		lines := p.replayer.so().lines()
 		return progressText(lines, total, time.Since(start)), lines
 	})
-	if p.cmd.Verify {
-		p.folder = newFolder()
-	}
-	readErr := p.publish()
+	read := p.publish()
 	err := p.replayer.end()
-	if err == nil && p.s.ctx.Err() == nil {
-		err = readErr
-	}
 	last := time.Now()
-	count := p.replayer.so()
-	r := &replayResult{
-		Lines: count.lines(), Published: count.published, Unchanged: count.unchanged, Repeated: count.repeated, Failed: count.failed,
-	}
-	r.Subjects, r.Nodes = p.replayer.spoken()
-	if p.s.ctx.Err() == nil && !errors.As(err, new(*replayBroken)) {
-		var root string
-		var agree error
-		if root, agree = sameRoot(p.s.ctx, p.outlets()); agree == nil {
-			r.Converged, r.Root = true, root
+	r := &replayResult{}
+	if err == nil {
+		if r.Root, err = sameRoot(p.s.ctx, p.outlets()); err == nil {
+			r.Converged, err = true, read
 		}
-		err = errors.Join(err, agree)
 	}
 	end := time.Now()
-	r.ConvergedMs, r.Seconds = end.Sub(last).Milliseconds(), end.Sub(start).Seconds()
-	r.Rate = float64(r.Lines) / max(r.Seconds, 1e-9)
+	count := p.replayer.so()
+	r.Lines, r.Published, r.Unchanged, r.Repeated, r.Failed = count.lines(), count.published, count.unchanged, count.repeated, count.failed
+	r.Subjects, r.Nodes = p.replayer.spoken()
+	r.ConvergedMs, r.Seconds = end.Sub(last).Milliseconds(), round(end.Sub(start).Seconds(), 1000)
+	r.Rate = round(float64(r.Lines)/max(end.Sub(start).Seconds(), 1e-9), 10)
 	if p.folder != nil && r.Converged {
 		err = errors.Join(err, p.verify(r))
 	}
 	r.PeakRSSBytes = peakRSS()
 	p.progress.end()
-	return errors.Join(p.finish(r, total, err))
+	return p.finish(r, total, err)
+}
+
+func round(x, parts float64) float64 { return math.Round(x*parts) / parts }
+
+// publish hands over the lines of the file, each when its time has come.
+func (p *replayRun) publish() error {
+	start, first := time.Now(), time.Time{}
+	return p.source.each(p.s.ctx, func(l *replayLine, bad *badLine) error {
+		if p.speed > 0 && bad == nil {
+			if first.IsZero() {
+				first = l.time
+			}
+			due := time.Duration(float64(l.time.Sub(first)) / p.speed)
+			if ahead := due - time.Since(start); ahead > 0 {
+				if err := sleep(p.replayer.work, ahead); err != nil {
+					return err
+				}
+			}
+		}
+		return p.replayer.take(l, bad)
+	})
+}
+
+// verify compares what the nodes show with what the file says.
+func (p *replayRun) verify(r *replayResult) error {
+	check, err := p.folder.check(p.s.ctx, p.outlets(), p.progress.note)
+	if err != nil {
+		return err
+	}
+	copies, err := p.fleet.copies()
+	r.Verified = &replayVerified{Views: check.views, Wrong: check.wrong, Copies: round(copies, 1000)}
+	if err == nil && check.wrong > 0 {
+		err = fmt.Errorf("%d of %d views differ from the file", check.wrong, check.views)
+	}
+	return err
+}
+
+// finish prints the result, and says what is amiss.
+func (p *replayRun) finish(r *replayResult, total int64, err error) error {
+	if printed := p.print(r); printed != nil {
+		return errors.Join(err, printed)
+	}
+	if r.Failed > 0 {
+		p.s.say("%d of %d lines failed", r.Failed, r.Lines)
+	}
+	if p.s.ctx.Err() != nil {
+		of := ""
+		if total > 0 {
+			of = fmt.Sprintf(" of %d", total)
+		}
+		p.s.say("stopped after %d%s lines", r.Lines, of)
+		return errUnmet
+	}
+	if err == nil && r.Failed > 0 {
+		return errUnmet
+	}
+	return err
+}
+
+func (p *replayRun) print(r *replayResult) error {
+	if p.s.json() {
+		return p.s.printJSON(r)
+	}
+	t := newTable(p.s.out)
+	for _, row := range []struct {
+		name  string
+		value any
+	}{
+		{"lines", r.Lines},
+		{"published", r.Published},
+		{"unchanged", r.Unchanged},
+		{"repeated", r.Repeated},
+		{"failed", r.Failed},
+		{"nodes", r.Nodes},
+		{"subjects", r.Subjects},
+		{"converged", r.Converged},
+		{"converged after", time.Duration(r.ConvergedMs) * time.Millisecond},
+		{"time", time.Duration(r.Seconds * float64(time.Second)).Round(time.Millisecond)},
+		{"rate", fmt.Sprintf("%.0f lines/s", r.Rate)},
+		{"peak memory", fmt.Sprintf("%.1f MB", float64(r.PeakRSSBytes)/1e6)},
+		{"root", r.Root},
+	} {
+		t.row(row.name, fmt.Sprint(row.value))
+	}
+	if v := r.Verified; v != nil {
+		t.row("views compared", fmt.Sprint(v.Views))
+		t.row("views that differ", fmt.Sprint(v.Wrong))
+		t.row("copies received", fmt.Sprintf("%.3f an update", v.Copies))
+	}
+	return t.flush()
+}
+
+// progressText says how far a replay is.
+func progressText(lines, total int64, since time.Duration) string {
+	of := ""
+	if total > 0 {
+		of = fmt.Sprintf(" of %d", total)
+		if lines >= total {
+			return fmt.Sprintf("%d lines, waiting until all nodes are the same", lines)
+		}
+	}
+	return fmt.Sprintf("%d%s lines, %.0f/s", lines, of, float64(lines)/max(since.Seconds(), 1e-3))
+}
+
+const (
+	// rootEvery is how often nodes are asked whether they are the same.
+	rootEvery = 20 * time.Millisecond
+)
+
+// sameRoot waits until all nodes have the same root, and returns it. It gives
+// up once they differ without any of them moving for replayPatience.
+func sameRoot(ctx context.Context, outlets []outlet) (string, error) {
+	if len(outlets) == 0 {
+		return chain.Hash{}.String(), nil
+	}
+	roots, moved := make([]string, len(outlets)), time.Now()
+	for {
+		same := true
+		var lost error
+		for i, o := range outlets {
+			root, err := o.root(ctx)
+			if err != nil {
+				lost, same = err, false
+				continue
+			}
+			if root != roots[i] {
+				roots[i], moved = root, time.Now()
+			}
+			same = same && root == roots[0]
+		}
+		switch {
+		case ctx.Err() != nil:
+			return "", ctx.Err()
+		case same:
+			return roots[0], nil
+		case time.Since(moved) > replayPatience && lost != nil:
+			return "", lost
+		case time.Since(moved) > replayPatience:
+			return "", fmt.Errorf("not converged: nodes have different roots, and none has moved for %s", replayPatience)
+		}
+		if err := sleep(ctx, rootEvery); err != nil {
+			return "", err
+		}
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/node"
@@ -25,11 +26,11 @@ import (
 // fleet is the nodes that a replay starts in this process, one for each
 // authority.
 type fleet struct {
-	config func(node.Config) node.Config // adds what connects them
-	dir    string                        // "" for nodes in memory
-	log    *slog.Logger
+	connect func(*node.Config) // how they meet
+	dir     string             // "" for nodes in memory
+	log     *slog.Logger
 
-	mu    sync.Mutex // protects berths
+	mu     sync.Mutex // protects berths
 	berths map[string]*berth
 }
 
@@ -66,7 +67,8 @@ func (f *fleet) open(ctx context.Context, authority string) (*localOutlet, error
 	}
 	gathered := prometheus.NewRegistry()
 	c.Metrics = gathered
-	n, err := node.Open(ctx, f.config(c))
+	f.connect(&c)
+	n, err := node.Open(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("node of %s: %w", plain(authority), err)
 	}
@@ -229,26 +231,37 @@ func (o *localOutlet) status(ctx context.Context, subject string) ([]byte, error
 	return s.Status().Append(nil), nil
 }
 
-// copies counts the updates of others that came to the node: those that it
-// applied, and those that were there already.
-func (o *localOutlet) copies() (applied, duplicates float64, err error) {
-	families, err := o.gathered.Gather()
-	if err != nil {
-		return 0, 0, err
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			switch f.GetName() {
+// copies is how often an update of another node came to a node on average,
+// over the updates that came; 1 if none did.
+func (f *fleet) copies() (float64, error) {
+	var applied, duplicates float64
+	for _, o := range f.all() {
+		families, err := o.gathered.Gather()
+		if err != nil {
+			return 0, err
+		}
+		for _, family := range families {
+			switch family.GetName() {
 			case "tidings_updates_applied_total":
-				for _, l := range m.GetLabel() {
-					if l.GetName() == "own" && l.GetValue() == "no" {
-						applied += m.GetCounter().GetValue()
-					}
-				}
+				applied += sumOf(family, "own", "no")
 			case "tidings_gossip_duplicate_updates_total":
-				duplicates += m.GetCounter().GetValue()
+				duplicates += sumOf(family, "", "")
 			}
 		}
 	}
-	return applied, duplicates, nil
+	return 1 + duplicates/max(applied, 1), nil
+}
+
+// sumOf adds up a metric's counters, of those with a label, where one is named.
+func sumOf(family *dto.MetricFamily, label, value string) (sum float64) {
+	for _, m := range family.GetMetric() {
+		has := label == ""
+		for _, l := range m.GetLabel() {
+			has = has || l.GetName() == label && l.GetValue() == value
+		}
+		if has {
+			sum += m.GetCounter().GetValue()
+		}
+	}
+	return sum
 }

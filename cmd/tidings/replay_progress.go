@@ -16,9 +16,9 @@ import (
 // within the bar.
 type progress struct {
 	out   io.Writer
-	width func() int            // columns of the terminal; nil where there is none
+	width func() int             // columns of the terminal; nil where there is none
 	text  func() (string, int64) // what is going on, and lines done
-	total int64                 // lines to do, 0 if that is not known
+	total int64                  // lines to do, 0 if that is not known
 
 	mu    sync.Mutex // protects what follows, and out
 	drawn bool       // the cursor is behind the bar

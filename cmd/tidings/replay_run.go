@@ -44,7 +44,7 @@ const (
 	// replayWindow bounds the lines that are read and not finished, and so
 	// what a replay holds of a file of any length. Batches, signatures and
 	// syncs are shared by what is on its way: less is slower.
-	replayWindow = 8192
+	replayWindow = 65536
 	// replayPatience is how long an update may take to another node, and how
 	// long nodes may differ without a move of any, before the replay gives up.
 	replayPatience = time.Minute
@@ -58,6 +58,9 @@ const (
 type replayer struct {
 	outlet func(ctx context.Context, authority string) (outlet, error)
 	report func(*badLine)
+	// said, if not nil, is told each line that the mesh knows now: those of one
+	// subject in their order, others side by side.
+	said func(*replayLine)
 
 	soft  context.Context // ends with the first signal: nothing new is begun
 	work  context.Context // ends a moment later, or with the first failure
@@ -152,15 +155,7 @@ func (r *replayer) publish(c *course, l *replayLine, last chain.ID, at outlet) e
 		return err
 	}
 	if at != nil && at != o {
-		ctx, cancel := context.WithTimeout(r.work, replayPatience)
-		err := o.await(ctx, last)
-		cancel()
-		switch {
-		case r.work.Err() != nil:
-			return context.Cause(r.work)
-		case ctx.Err() != nil:
-			return fmt.Errorf("%s has not applied %s after %s: are %s and %s in one mesh?", o.name(), last, replayPatience, at.name(), o.name())
-		case err != nil:
+		if err := r.await(o, at, last); err != nil {
 			return err
 		}
 	}
@@ -187,10 +182,29 @@ func (r *replayer) publish(c *course, l *replayLine, last chain.ID, at outlet) e
 		}
 	}
 	r.mu.Unlock()
-	if out.refused != nil {
+	switch {
+	case out.refused != nil:
 		r.report(&badLine{l.number, out.refused})
+	case r.said != nil:
+		r.said(l)
 	}
 	return nil
+}
+
+// await waits until a node has applied what another one has published.
+func (r *replayer) await(o, at outlet, id chain.ID) error {
+	ctx, cancel := context.WithTimeout(r.work, replayPatience)
+	defer cancel()
+	switch err := o.await(ctx, id); {
+	case err == nil:
+		return nil
+	case r.work.Err() != nil:
+		return context.Cause(r.work)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s has not applied %s after %s: is it in one mesh with %s?", o.name(), id, replayPatience, at.name())
+	default:
+		return err
+	}
 }
 
 // end waits for the lines on their way, and says why the replay broke off, if

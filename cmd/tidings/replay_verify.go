@@ -15,19 +15,22 @@ import (
 // folder is the self-check of a replay: it folds the file on its own, by the
 // words of RFC 7396 and with nothing of what nodes fold with, and compares.
 type folder struct {
+	mu       sync.Mutex // protects statuses
 	statuses map[string]map[string]any
 }
 
-func newFolder() *folder { return &folder{map[string]map[string]any{}} }
+func newFolder() *folder { return &folder{statuses: map[string]map[string]any{}} }
 
 // add folds a line into its subject.
-func (f *folder) add(l *replayLine) error {
-	patch, err := decodeNumbers(l.delta)
-	if err != nil {
-		return fmt.Errorf("line %d: %w", l.number, err)
+func (f *folder) add(l *replayLine) {
+	v, err := decodeNumbers(l.delta)
+	patch, ok := v.(map[string]any)
+	if err != nil || !ok {
+		return // then it was not published, or else the comparison tells
 	}
-	f.statuses[l.subject] = foldPatch(f.statuses[l.subject], patch.(map[string]any))
-	return nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.statuses[l.subject] = foldPatch(f.statuses[l.subject], patch)
 }
 
 func decodeNumbers(text []byte) (v any, err error) {
@@ -37,8 +40,7 @@ func decodeNumbers(text []byte) (v any, err error) {
 	return v, err
 }
 
-// foldPatch is MergePatch of RFC 7396, section 2. It keeps no part of target
-// that changes.
+// foldPatch is MergePatch of RFC 7396, section 2, done in place.
 func foldPatch(target, patch map[string]any) map[string]any {
 	if target == nil {
 		target = map[string]any{}

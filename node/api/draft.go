@@ -23,7 +23,7 @@ func parseDraft(raw []byte) (*submission, error) {
 	}
 	s := scanner{b: raw}
 	if s.peek() != '{' {
-		return nil, badRequest("", s.fail("an object").Error())
+		return nil, badRequest("", "want a JSON object, or an array of them")
 	}
 	d := &submission{}
 	var seen [len(draftFields)]bool

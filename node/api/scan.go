@@ -19,7 +19,6 @@ type scanner struct {
 	b     []byte
 	i     int
 	stack []byte // the open '{' and '['
-	depth int    // deepest nesting of the last value
 }
 
 func (s *scanner) fail(want string) error {
@@ -69,7 +68,7 @@ func (s *scanner) end() error {
 func (s *scanner) value() ([]byte, error) {
 	s.space()
 	start := s.i
-	s.stack, s.depth = s.stack[:0], 0
+	s.stack = s.stack[:0]
 	for {
 		opened, err := s.begin()
 		if err != nil {
@@ -95,7 +94,6 @@ func (s *scanner) begin() (opened bool, err error) {
 	case c == '{' || c == '[':
 		s.i++
 		s.stack = append(s.stack, c)
-		s.depth = max(s.depth, len(s.stack))
 		if s.peek() == c+2 { // '}' and ']' are two above in ASCII
 			s.i++
 			s.stack = s.stack[:len(s.stack)-1]

@@ -21,8 +21,8 @@ func TestScanner(t *testing.T) {
 	// Neither depth nor length costs more than memory in proportion.
 	deep := strings.Repeat("[", 1_000_000) + strings.Repeat("]", 1_000_000)
 	s := scanner{b: []byte(deep)}
-	if v, err := s.value(); err != nil || len(v) != len(deep) || s.depth != 1_000_000 {
-		t.Errorf("deep value: %d bytes, depth %d, %v", len(v), s.depth, err)
+	if v, err := s.value(); err != nil || len(v) != len(deep) {
+		t.Errorf("deep value: %d bytes, %v", len(v), err)
 	}
 	s = scanner{b: []byte(deep[:1_000_000])}
 	if _, err := s.value(); err == nil {
@@ -38,7 +38,7 @@ func checkScanner(t *testing.T, text []byte) {
 	if err == nil {
 		err = s.end()
 	}
-	if got, want := err == nil, json.Valid(text); got != want && s.depth < 10_000 { // its limit of depth
+	if got, want := err == nil, json.Valid(text); got != want && bytes.Count(text, []byte{'['})+bytes.Count(text, []byte{'{'}) < 10_000 { // its limit of depth
 		t.Fatalf("%q: valid %t (%v), encoding/json says %t", text, got, err, want)
 	}
 	if err != nil {

@@ -1,0 +1,29 @@
+package chain
+
+// Sizes are the lengths of all that a ledger keeps in memory.
+func (l *Ledger) Sizes() map[string]int {
+	n := map[string]int{
+		"chains": len(l.chains), "blocked": len(l.blocked), "held": l.held, "cached": l.states.order.Len(),
+		"batch updates": len(l.tx.updates), "batch index": len(l.tx.index), "batch keys": len(l.tx.keys),
+		"batch states": len(l.tx.states), "batch chains": len(l.tx.chains), "batch woken": len(l.tx.woken),
+		"batch own": len(l.tx.own), "batch writes": l.tx.batch.Len(),
+	}
+	for _, c := range l.chains {
+		n["table"] += len(c.tail.table)
+		n["changed"] += len(c.tail.changed)
+		n["undo"] += len(c.tail.undo)
+	}
+	for _, waiting := range l.blocked {
+		n["blocked chains"] += len(waiting)
+	}
+	return n
+}
+
+// CacheBytes is what the cache of states says that it takes, and what the
+// states in it really take, encoded.
+func (l *Ledger) CacheBytes() (counted, real int) {
+	for e := l.states.order.Front(); e != nil; e = e.Next() {
+		real += len(e.Value.(*cachedState).state.Append(nil))
+	}
+	return l.states.size, real
+}

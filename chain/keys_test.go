@@ -1,0 +1,238 @@
+package chain_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/chain/store/storetest"
+)
+
+const keyLife = int64(24 * 3_600_000)
+
+func keyed(key, subject, delta string, deps ...chain.ID) chain.Draft {
+	return chain.Draft{Subject: subject, Delta: []byte(delta), Key: key, Deps: deps}
+}
+
+func (p *party) try(t require.TestingT, now int64, d chain.Draft) (chain.Receipt, error) {
+	prepared, err := chain.Prepare(d)
+	require.NoError(t, err)
+	r, err := p.ledger.Append(prepared, now)
+	p.flush(t, now)
+	return r, err
+}
+
+// The same key with the same content is answered with the first update, with
+// other content it is refused; in one batch, in another, and after an open.
+func TestRule13_KeyIsAnsweredOnce(t *testing.T) {
+	for _, when := range []string{"same batch", "next batch", "opened again"} {
+		t.Run(when, func(t *testing.T) {
+			p, dep := newParty(t, "a", "warehouse"), newForger("dep").genesis().status(1, "order/2", `{}`)
+			p.mustTake(t, dep.run())
+			first, err := chain.Prepare(keyed("k", "order/1", `{"a":1,"b":"x"}`, dep.id(2)))
+			require.NoError(t, err)
+			r, err := p.ledger.Append(first, 1000)
+			require.NoError(t, err)
+			if when != "same batch" {
+				p.flush(t, 1000)
+			}
+			if when == "opened again" {
+				p.open(t)
+			}
+			again := r
+			again.Repeated = true
+			// As a value it is the same, however it is written.
+			for _, delta := range []string{`{"a":1,"b":"x"}`, `{ "b":"\u0078", "a":1 }`} {
+				got, err := p.try(t, 2000, keyed("k", "order/1", delta, dep.id(2), dep.id(2)))
+				require.NoError(t, err)
+				require.Equal(t, again, got)
+			}
+			for name, d := range map[string]chain.Draft{
+				"subject": keyed("k", "order/2", `{"a":1,"b":"x"}`, dep.id(2)),
+				"delta":   keyed("k", "order/1", `{"a":2,"b":"x"}`, dep.id(2)),
+				"deps":    keyed("k", "order/1", `{"a":1,"b":"x"}`),
+				"hook":    {Subject: "order/1", Delta: []byte(`{"a":1,"b":"x"}`), Key: "k", Cause: dep.id(2), Hook: "r"},
+			} {
+				_, err := p.try(t, 2000, d)
+				require.ErrorIs(t, err, chain.ErrKeyReused, name)
+			}
+			require.Equal(t, chain.Seq(2), p.ledger.Head(p.ledger.Origin()).Seq)
+			other, err := p.try(t, 2000, keyed("another", "order/1", `{"c":1}`))
+			require.NoError(t, err)
+			require.Equal(t, chain.Seq(3), other.ID.Seq)
+		})
+	}
+}
+
+// The key is looked up before the content is found to be unchanged: the retry
+// of an update that others have since undone must not publish it anew, and
+// that of a refused one must say so.
+func TestRule13_KeyBeforeUnchanged(t *testing.T) {
+	p := newParty(t, "a", "warehouse")
+	first, err := p.try(t, 1000, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	_, err = p.try(t, 1001, keyed("", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	r, err := p.try(t, 1002, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	require.True(t, r.Repeated)
+	require.Equal(t, first.ID, r.ID)
+	_, err = p.try(t, 1003, keyed("k", "order/1", `{"s":2}`))
+	require.ErrorIs(t, err, chain.ErrKeyReused, "though it would be unchanged")
+}
+
+// What added nothing is remembered beside, with the update that it was
+// answered, and stays so when the subject moves on.
+func TestKeyOfUnchanged(t *testing.T) {
+	p := newParty(t, "a", "warehouse")
+	first, err := p.try(t, 1000, keyed("", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	want := chain.Receipt{ID: first.ID, Subject: "order/1", HLC: first.HLC, Unchanged: true}
+	r, err := p.try(t, 1001, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	require.Equal(t, want, r)
+	nothing, err := p.try(t, 1001, keyed("n", "order/2", `{"s":null}`))
+	require.NoError(t, err)
+	require.Equal(t, chain.Receipt{Subject: "order/2", Unchanged: true}, nothing)
+	_, err = p.try(t, 1002, keyed("", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	_, err = p.try(t, 1002, keyed("", "order/2", `{"s":2}`))
+	require.NoError(t, err)
+	p.open(t)
+	want.Repeated, nothing.Repeated = true, true
+	r, err = p.try(t, 1003, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	require.Equal(t, want, r)
+	r, err = p.try(t, 1003, keyed("n", "order/2", `{"s":null}`))
+	require.NoError(t, err)
+	require.Equal(t, nothing, r)
+	_, err = p.try(t, 1003, keyed("k", "order/1", `{"s":3}`))
+	require.ErrorIs(t, err, chain.ErrKeyReused)
+}
+
+// A key is good for a day, then it is free, and what is kept of it goes.
+func TestKeyLife(t *testing.T) {
+	p := newParty(t, "a", "warehouse")
+	first, err := p.try(t, 1000, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	r, err := p.try(t, 1000+keyLife, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	require.Equal(t, first.ID, r.ID)
+	require.True(t, r.Repeated)
+	second, err := p.try(t, 1001+keyLife, keyed("k", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	require.NotEqual(t, first.ID, second.ID)
+	// The old entry by age must not take the new answer with it.
+	for i := range int64(3) {
+		_, err = p.try(t, 2000+keyLife+i*61_000, keyed(fmt.Sprint(i), "order/1", `{"s":2}`))
+		require.NoError(t, err)
+	}
+	r, err = p.try(t, 1001+2*keyLife, keyed("k", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	require.Equal(t, second.ID, r.ID)
+	require.True(t, r.Repeated)
+	// A clock that went back does not free it.
+	r, err = p.try(t, 5, keyed("k", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	require.True(t, r.Repeated)
+}
+
+// Keys go at least as fast as they come: a node that takes many a second does
+// not keep them for ever.
+func TestKeysArePurged(t *testing.T) {
+	p := newParty(t, "a", "warehouse")
+	const batch, batches = 4000, 8
+	count := func(kind byte) int { return len(storetest.Dump(t, p.store, []byte{kind}, []byte{kind + 1})) }
+	n := 0
+	fill := func(now int64, keys int) {
+		for range keys {
+			n++
+			prepared, err := chain.Prepare(keyed(fmt.Sprint(n), "order/1", `{"s":null}`))
+			require.NoError(t, err)
+			_, err = p.ledger.Append(prepared, now)
+			require.NoError(t, err)
+		}
+		p.flush(t, now)
+	}
+	for i := range int64(batches) {
+		fill(1000+i, batch)
+	}
+	require.Equal(t, batch*batches, count('k'))
+	for i := range int64(batches) {
+		fill(5000+keyLife+i, batch)
+	}
+	require.Equal(t, batch*batches, count('k'))
+	require.Equal(t, batch*batches, count('x'))
+	// A slow one gets rid of them too.
+	for i := range int64(40) {
+		fill(5000+2*keyLife+batches+i, 1)
+	}
+	require.Equal(t, 40, count('k'))
+	require.Equal(t, 40, count('x'))
+}
+
+// A store that lost the own chain takes it from a peer, and its keys with it.
+func TestRule13_AdoptedChainBringsKeysBack(t *testing.T) {
+	p := newParty(t, "a", "warehouse")
+	const now = 1_700_000_000_000
+	old, err := p.try(t, now-keyLife-60_000, keyed("reused", "order/1", `{"s":0}`))
+	require.NoError(t, err)
+	first, err := p.try(t, now-3000, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	second, err := p.try(t, now-2000, keyed("reused", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	require.NotEqual(t, old.ID, second.ID)
+	peer := newParty(t, "peer", "reader")
+	for _, r := range p.runs {
+		peer.accept(t, r, now)
+	}
+	joined, err := peer.archive.Runs(p.ledger.Origin(), 1, 1<<20)
+	require.NoError(t, err)
+	require.Len(t, joined, 1)
+	apart := [][]byte{}
+	for _, r := range p.runs {
+		apart = append(apart, r.Append(nil))
+	}
+	for name, runs := range map[string][][]byte{"in one run": joined, "run by run": apart} {
+		t.Run(name, func(t *testing.T) {
+			q := newParty(t, "a", "warehouse") // the same key, an empty store
+			for _, b := range runs {
+				r, err := chain.DecodeRun(b)
+				require.NoError(t, err)
+				require.Equal(t, chain.Accepted, q.accept(t, r, now).Verdict)
+			}
+			// The key that was used twice stands for its later use.
+			r, err := q.try(t, now, keyed("reused", "order/1", `{"s":2}`))
+			require.NoError(t, err)
+			require.True(t, r.Repeated)
+			require.Equal(t, second.ID, r.ID)
+			r, err = q.try(t, now, keyed("k", "order/1", `{"s":1}`))
+			require.NoError(t, err)
+			require.True(t, r.Repeated)
+			require.Equal(t, first.ID, r.ID)
+			_, err = q.try(t, now, keyed("k", "order/1", `{"s":9}`))
+			require.ErrorIs(t, err, chain.ErrKeyReused)
+			// And it goes on where it was.
+			third, err := q.try(t, now, keyed("k3", "order/1", `{"s":3}`))
+			require.NoError(t, err)
+			require.Equal(t, second.ID.Seq+1, third.ID.Seq)
+			head := q.ledger.Head(third.ID.Origin)
+			require.Equal(t, q.runs[0].Head(), head)
+			require.Equal(t, q.runs[0].Prev, peer.ledger.Head(third.ID.Origin).Hash)
+		})
+	}
+}
+
+// A peer's own keys are its own: an update of another chain answers no key
+// here.
+func TestKeysOfOthersAreTheirs(t *testing.T) {
+	p, q := newParty(t, "a", "warehouse"), newParty(t, "b", "warehouse")
+	first, err := p.try(t, 1000, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	q.accept(t, p.runs[0], 1000)
+	r, err := q.try(t, 1000, keyed("k", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	require.NotEqual(t, first.ID.Origin, r.ID.Origin)
+}
