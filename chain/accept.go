@@ -73,6 +73,9 @@ func (l *Ledger) Accept(r *Run, now int64) (Outcome, error) {
 func (l *Ledger) accept(c *chainState, r *Run, now int64) (Outcome, error) {
 	head := c.tail.Head
 	if r.First > head.Seq+1 {
+		if c.frozen != nil {
+			return refused(c), nil // what is missing would be refused too
+		}
 		return Outcome{Verdict: Gap}, nil
 	}
 	// What overlaps must be the same, which its last hash tells.
@@ -95,9 +98,13 @@ func (l *Ledger) accept(c *chainState, r *Run, now int64) (Outcome, error) {
 		return Outcome{Verdict: Duplicate, Duplicates: known}, nil
 	}
 	if c.frozen != nil {
-		return Outcome{Verdict: Refused, Err: fmt.Errorf("%w: %s", ErrFrozen, c.frozen)}, nil
+		return refused(c), nil
 	}
 	return l.receive(c, r, known, now)
+}
+
+func refused(c *chainState) Outcome {
+	return Outcome{Verdict: Refused, Err: fmt.Errorf("%w: %s", ErrFrozen, c.frozen)}
 }
 
 // receive takes the entries of a run after the first known ones.

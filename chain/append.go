@@ -175,7 +175,11 @@ func decodeKeyRecord(b []byte) (*keyRecord, error) {
 	k := &keyRecord{}
 	copy(k.content[:], d.BinLen(len(k.content)))
 	k.millis = int64(d.Uint())
-	k.unchanged = d.Uint() == 1
+	unchanged := d.Uint()
+	k.unchanged = unchanged == 1
+	if unchanged > 1 {
+		d.Fail("unchanged %d", unchanged)
+	}
 	k.id = d.id()
 	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("key record: %w: %w", ErrCorrupt, err)

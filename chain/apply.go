@@ -6,9 +6,27 @@ import (
 	"slices"
 )
 
-// settle applies what waited for what was applied meanwhile.
+// maxApply bounds what one batch applies, in bytes. One update may be what any
+// number of held ones waited for, and a batch is in memory as a whole.
+const maxApply = 32 << 20
+
+// applyOverhead is about what an applied update takes in a batch beside its
+// subject and delta, in bytes.
+const applyOverhead = 1 << 10
+
+// Pending reports whether updates are left that could be applied, because the
+// batch was full. Whoever has flushed it calls Continue, or they wait for the
+// next call of Accept or Append.
+func (l *Ledger) Pending() bool { return len(l.tx.woken) > 0 }
+
+// Continue applies what a full batch has left over, as far as the next one
+// takes it. The error is the store's. now is in Unix milliseconds.
+func (l *Ledger) Continue(now int64) error { return l.settle(now) }
+
+// settle applies what waited for what was applied meanwhile, until the batch is
+// full.
 func (l *Ledger) settle(now int64) error {
-	for len(l.tx.woken) > 0 {
+	for len(l.tx.woken) > 0 && l.tx.applied < maxApply {
 		c := l.tx.woken[0]
 		l.tx.woken = l.tx.woken[1:]
 		if err := l.applyChain(c, now); err != nil {
@@ -49,6 +67,10 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 	for c.applied.Seq < c.tail.Seq && (c.frozen == nil || c.applied.Seq < c.frozen.After) {
 		if c.applied.Seq > waited {
 			since = now
+		}
+		if l.tx.applied >= maxApply {
+			l.tx.woken = append(l.tx.woken, c)
+			break
 		}
 		u, err := l.update(ID{c.tail.Origin, c.applied.Seq + 1})
 		if err != nil {
@@ -154,6 +176,7 @@ func (l *Ledger) apply(c *chainState, u *Update) error {
 	c.applied.Seq, c.applied.Hash = u.ID.Seq, u.Hash
 	l.clock = max(l.clock, u.HLC)
 	l.tx.effects.Applied = append(l.tx.effects.Applied, u)
+	l.tx.applied += len(u.Subject) + len(u.Delta) + applyOverhead
 	return nil
 }
 

@@ -27,3 +27,9 @@ func (l *Ledger) CacheBytes() (counted, real int) {
 	}
 	return l.states.size, real
 }
+
+// AddFreeze puts a freeze into a root.
+func (r *Root) AddFreeze(f *Freeze) { r.add(freezeTerm(f)) }
+
+// Sizes are the lengths of what a tail notes of its table.
+func (t *Tail) Sizes() (changed, undo int) { return len(t.changed), len(t.undo) }

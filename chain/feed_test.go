@@ -33,7 +33,7 @@ func feedIDs(page *chain.Feed) (ids []chain.ID) {
 // order of arrival, and would be skipped.
 func TestRule11_CursorIsNotArrivalOrder(t *testing.T) {
 	p := newParty(t, "honest", "reader")
-	late := newForger("late").genesis().status(1, "order/1", `{"a":1}`)    // at 1,001
+	late := newForger("late").genesis().status(1, "order/1", `{"a":1}`)     // at 1,001
 	early := newForger("early").genesis().status(500, "order/1", `{"b":1}`) // at 1,500
 	p.mustTake(t, early.run())
 	page, cursor := p.page(t, chain.Cursor{}, chain.Filter{}, 10)

@@ -17,7 +17,8 @@ type batchState struct {
 	keys    map[[16]byte]*keyRecord
 	states  map[string]*stagedState
 	chains  []*chainState // touched
-	woken   []*chainState // to be looked at again
+	woken   []*chainState // to be looked at again, in the next batch if this one is full
+	applied int           // bytes
 	own     []ownUpdate
 	effects Effects
 }
@@ -84,7 +85,9 @@ func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
 	}
 	l.flushChains()
 	batch, effects := tx.batch, tx.effects
+	woken := tx.woken
 	*tx = newBatchState()
+	tx.woken = woken
 	return &batch, &effects, nil
 }
 

@@ -72,8 +72,8 @@ func DecodeGenesis(body []byte) (*Genesis, error) {
 	g.Node = string(d.Bin(MaxName))
 	g.Authority = string(d.Bin(MaxName))
 	g.Zone = string(d.Bin(MaxName))
-	if p := d.Bin(len(g.Predecessor)); len(p) != 0 && copy(g.Predecessor[:], p) != len(g.Predecessor) {
-		d.Fail("predecessor of %d bytes", len(p))
+	if p := d.Bin(len(g.Predecessor)); len(p) != 0 && (copy(g.Predecessor[:], p) != len(g.Predecessor) || g.Predecessor.IsZero()) {
+		d.Fail("predecessor %x", p)
 	}
 	g.Grant = slices.Clone(d.Bin(maxGrant))
 	if err := d.End(); err != nil {

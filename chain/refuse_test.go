@@ -127,14 +127,16 @@ func TestVerifyRefusesSeals(t *testing.T) {
 		b    []byte
 		want error
 	}{
-		"wrong previous hash":       {change(func(r *chain.Run) { r.Prev[0]++ }), chain.ErrSignature},
-		"delta altered":             {change(func(r *chain.Run) { r.Entries[0].Body = []byte(`{"a":9}`) }), chain.ErrSignature},
-		"header altered":            {change(func(r *chain.Run) { r.Entries[0].Header[2]++ }), chain.ErrSignature},
-		"last one left out":         {change(func(r *chain.Run) { r.Entries = r.Entries[:1] }), chain.ErrSignature},
-		"first one left out":        {change(func(r *chain.Run) { r.First, r.Entries = r.First+1, r.Entries[1:] }), chain.ErrSignature},
-		"order changed":             {change(func(r *chain.Run) { r.Entries[0], r.Entries[1] = r.Entries[1], r.Entries[0] }), chain.ErrSignature},
-		"signature over another":    {change(func(r *chain.Run) { r.Signature = other.Signature }), chain.ErrSignature},
-		"signature of another seq":  {change(func(r *chain.Run) { r.Signature = chain.Sign(f.key, chain.Head{Origin: f.origin, Seq: 4, Hash: r.Prev}) }), chain.ErrSignature},
+		"wrong previous hash":    {change(func(r *chain.Run) { r.Prev[0]++ }), chain.ErrSignature},
+		"delta altered":          {change(func(r *chain.Run) { r.Entries[0].Body = []byte(`{"a":9}`) }), chain.ErrSignature},
+		"header altered":         {change(func(r *chain.Run) { r.Entries[0].Header[2]++ }), chain.ErrSignature},
+		"last one left out":      {change(func(r *chain.Run) { r.Entries = r.Entries[:1] }), chain.ErrSignature},
+		"first one left out":     {change(func(r *chain.Run) { r.First, r.Entries = r.First+1, r.Entries[1:] }), chain.ErrSignature},
+		"order changed":          {change(func(r *chain.Run) { r.Entries[0], r.Entries[1] = r.Entries[1], r.Entries[0] }), chain.ErrSignature},
+		"signature over another": {change(func(r *chain.Run) { r.Signature = other.Signature }), chain.ErrSignature},
+		"signature of another seq": {change(func(r *chain.Run) {
+			r.Signature = chain.Sign(f.key, chain.Head{Origin: f.origin, Seq: 4, Hash: r.Prev})
+		}), chain.ErrSignature},
 		"signature by another key":  {change(func(r *chain.Run) { r.Signature = chain.Sign(stranger.key, good.Head()) }), chain.ErrSignature},
 		"signature of zeros":        {change(func(r *chain.Run) { r.Signature = [64]byte{} }), chain.ErrSignature},
 		"signature out of range":    {change(func(r *chain.Run) { r.Signature = beyondOrder(r.Signature) }), chain.ErrSignature},
@@ -202,6 +204,7 @@ func TestVerifyRefusesGenesis(t *testing.T) {
 		"unknown version":  {public(key), "\x97\x02" + good[2:], chain.ErrEncoding},
 		"huge length":      {public(key), "\x97\x01\xc6\xff\xff\xff\xff", chain.ErrEncoding},
 		"half predecessor": {public(key), good[:len(good)-4] + string(bin("12345678")) + string(bin("")), chain.ErrEncoding},
+		"zero predecessor": {public(key), good[:len(good)-4] + string(bin(string(make([]byte, 16)))) + string(bin("")), chain.ErrEncoding},
 		"empty":            {public(key), "", chain.ErrEncoding},
 	}
 	for name, c := range cases {

@@ -184,3 +184,51 @@ func TestBatchOfManyRuns(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, uint64(30), state.Updates())
 }
+
+// One update may be what a great many wait for. A batch takes so much of them
+// and no more, and in the end all is as if they had come in order.
+func TestCascadeIsBounded(t *testing.T) {
+	dep := newForger("dep").genesis().status(1, "order/2", `{"a":1}`).run()
+	f := newForger("a").genesis().status(100, "order/1", `{"n":0}`, fresh(0, dep.Origin, 2)...)
+	runs := []*chain.Run{f.run()}
+	const n, each, most = 640, 60_000, 32 << 20
+	pad := strings.Repeat("x", each)
+	for i := range n {
+		f.status(1, "order/1", fmt.Sprintf(`{"n":%d,"pad":"%s"}`, i, pad))
+		if i%8 == 7 {
+			runs = append(runs, f.run())
+		}
+	}
+	last := newForger("last").genesis().status(9000, "order/1", `{"n":-1}`, fresh(0, f.origin, uint64(f.seq))...).run()
+	p, q := newParty(t, "one", "reader"), newParty(t, "two", "reader")
+	for _, r := range append(runs, last) {
+		p.mustTake(t, r)
+	}
+	require.Len(t, p.ledger.Held(), 2)
+	_, err := p.ledger.Accept(wireCopy(t, dep, nil), 5000)
+	require.NoError(t, err)
+	batches := 0
+	for {
+		effects := p.flush(t, 5000)
+		batches++
+		size := 0
+		for _, u := range effects.Applied {
+			size += len(u.Delta)
+		}
+		require.Less(t, size, most+each)
+		if !p.ledger.Pending() {
+			break
+		}
+		require.NotEmpty(t, effects.Applied)
+		if batches == 1 {
+			p.open(t) // the rest does not need this process
+		}
+		require.NoError(t, p.ledger.Continue(5000))
+	}
+	require.Equal(t, 2, batches)
+	require.Empty(t, p.ledger.Held())
+	for _, r := range append(append([]*chain.Run{dep}, runs...), last) {
+		q.mustTake(t, r)
+	}
+	require.Equal(t, q.everything(t, testSubjects), p.everything(t, testSubjects))
+}

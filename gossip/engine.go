@@ -134,7 +134,7 @@ func NewEngine(at At, c EngineConfig) *Engine {
 		root: c.Root, wantDue: never, catchingUp: true,
 	}
 	e.own = e.chain(c.Self)
-	e.own.kept = true
+	e.keep(e.own)
 	for _, h := range c.Heads {
 		s := e.chain(h.Origin)
 		s.head, s.pending = h, h.Seq

@@ -121,7 +121,9 @@ func (e *Engine) dropPhantom(c *chainState) {
 		return
 	}
 	delete(e.chains, c.origin)
-	e.sorted = removeFrom(e.sorted, c)
+	if i, ok := e.search(c.origin); ok {
+		e.sorted = slices.Delete(e.sorted, i, i+1)
+	}
 	e.recent.remove(c)
 	for _, p := range e.ranked {
 		p.set(c, 0)

@@ -368,7 +368,7 @@ type scriptedTransport struct{ *scripted }
 func (s scriptedTransport) Open(ctx context.Context, serve func(gossip.FrameStream), changed func([]gossip.Member)) error {
 	changed(nil)
 	s.in, s.out, s.done = make(chan []byte), make(chan []byte, 1000), make(chan struct{})
-	s.ended.Go(func() { serve(scriptedStream{s.scripted}) })
+	s.ended.Go(func() { serve(scriptedStream(s)) })
 	return nil
 }
 

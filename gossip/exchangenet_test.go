@@ -11,7 +11,8 @@ import (
 
 // Three nodes over real sockets: serf finds them, TLS streams carry the runs.
 func TestExchangeOverSockets(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	// memberlist does not wait for a probe that is under way.
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(), goleak.IgnoreTopFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
 	ring := gossip.NewMeshKey()
 	var nodes []*memLedger
 	var join []string

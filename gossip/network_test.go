@@ -13,7 +13,7 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 0, "run this seed of the network tests only")
-	seedsFlag = flag.Int("seeds", 200, "number of seeds of the network tests")
+	seedsFlag = flag.Int("seeds", 100, "number of seeds of the network tests")
 )
 
 var calm = simConf{delay: time.Millisecond, rate: 100e6, commit: time.Millisecond}

@@ -210,8 +210,8 @@ func (p *Port) route(conn net.Conn, entry *list.Element) {
 		counted := &portConn{Conn: conn, port: p, kind: trafficMembership, first: first[:]}
 		p.hand(p.conns, counted)
 	default:
-		p.forget(conn)
 		p.report.report(ReasonGarbage, peer, fmt.Errorf("a connection begins with byte 0x%02x", b))
+		p.forget(conn)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/serf/serf"
@@ -34,6 +35,9 @@ type Membership struct {
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 	met    chan struct{} // closed once another node has been met
+	// asking is set while the first answer to a join is waited for: what a
+	// joined node knows comes in member by member, and meeting means to have it all.
+	asking atomic.Bool
 	down   chan struct{} // closed if serf ends by itself
 
 	looking sync.Mutex      // held by look, so that OnChange is told in order
@@ -223,11 +227,9 @@ func (m *Membership) look() {
 	m.mu.Unlock()
 
 	m.countMembers(members)
-	for _, other := range members {
-		if other.Status == StatusAlive && other.Origin != m.self.origin {
-			m.meet()
-			break
-		}
+	alone := !slices.ContainsFunc(members, func(o Member) bool { return o.Status == StatusAlive && o.Origin != m.self.origin })
+	if !alone && !m.asking.Load() {
+		m.meet()
 	}
 	if dir != "" {
 		if err := file.write(dir); err != nil {

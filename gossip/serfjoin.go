@@ -53,7 +53,6 @@ func (j *joiner) run(ctx context.Context) {
 		targets, err := j.targets(ctx)
 		if len(targets) > 0 {
 			err = errors.Join(err, j.ask(ctx, targets))
-			j.m.look()
 		}
 		if ctx.Err() != nil {
 			return
@@ -118,6 +117,12 @@ func (j *joiner) ask(ctx context.Context, targets []netip.AddrPort) error {
 		mu     sync.Mutex
 		failed error
 	)
+	j.m.asking.Store(true)
+	answered := func() {
+		j.m.asking.Store(false)
+		j.m.look()
+	}
+	defer answered()
 	places := make(chan struct{}, joinSideBySide)
 	for _, addr := range targets {
 		select {
@@ -132,7 +137,9 @@ func (j *joiner) ask(ctx context.Context, targets []netip.AddrPort) error {
 				mu.Lock()
 				failed = err // one of them tells enough
 				mu.Unlock()
+				return
 			}
+			answered()
 		})
 	}
 	wg.Wait()

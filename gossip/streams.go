@@ -33,8 +33,8 @@ type Streams struct {
 	report *reporter
 	maxAge time.Duration
 
-	begun      atomic.Bool // streams may open
-	settled    atomic.Bool // no twin can turn up any more
+	begun      atomic.Bool   // streams may open
+	settled    atomic.Bool   // no twin can turn up any more
 	handshakes chan struct{} // a place for each handshake with a dialler
 	dials      chan struct{} // a place for each dial
 	ctx        context.Context

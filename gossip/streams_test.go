@@ -46,11 +46,10 @@ type streamsNode struct {
 	meters *Meters
 	logs   *streamsLog
 
-	mu     sync.Mutex
-	serves int // running now, of all peers
-	most   map[chain.Origin]int
-	now    map[chain.Origin]int
-	got    map[string]int // payloads read
+	mu   sync.Mutex
+	most map[chain.Origin]int // Serve running at once for a peer
+	now  map[chain.Origin]int
+	got  map[string]int // payloads read
 }
 
 // streamsLog collects log lines.

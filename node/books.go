@@ -42,9 +42,15 @@ func (b books) Accept(_ chain.Origin, runs []*chain.Run, reply func([]chain.Outc
 			a.size += len(r.Entries[i].Header) + len(r.Entries[i].Body)
 		}
 	}
+	w := b.n.writer
 	select {
-	case b.n.writer.inbox <- a:
-	case <-b.n.writer.quit:
+	case w.inbox <- a:
+		select {
+		case <-w.done:
+			w.turnAway() // the loop may have ended before it saw this one
+		default:
+		}
+	case <-w.quit:
 		reply(nil, chain.ErrClosed)
 	}
 }

@@ -94,7 +94,7 @@ func (n *Node) startMesh(ctx context.Context) error {
 		n.mesh = nil
 		return fmt.Errorf("join the mesh: %w", err)
 	}
-	n.onClose("mesh", m.exchange.Close)
+	n.onClose("mesh", n.leave)
 	if err := n.register(m.exchange, meters); err != nil {
 		return err
 	}
@@ -102,6 +102,19 @@ func (n *Node) startMesh(ctx context.Context) error {
 	go n.watchMesh(quit, done)
 	n.onClose("mesh watch", func() error { close(quit); <-done; return nil })
 	return nil
+}
+
+// leaveWait bounds how long a node that closes waits for its peers to have
+// what it published last: nobody can fetch it from there afterwards.
+const leaveWait = 2 * time.Second
+
+func (n *Node) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveWait)
+	defer cancel()
+	if err := n.mesh.exchange.Flush(ctx); err != nil {
+		n.log.Warn("left before every peer had what was published last", "waited", leaveWait)
+	}
+	return n.mesh.exchange.Close()
 }
 
 // watchMesh looks at what nobody tells.

@@ -249,3 +249,19 @@ func TestTwinIsRefused(t *testing.T) {
 	require.ErrorAs(t, err, &twin)
 	require.Contains(t, err.Error(), first.Addr())
 }
+
+// A node that closes right after it published has told its peers.
+func TestLeavingTellsTheLastUpdates(t *testing.T) {
+	nodes := trio(t, false, false)
+	same(t, nodes...)
+	var ids []chain.ID
+	for i := range 500 {
+		ids = append(ids, publish(t, nodes[0], "order/1", fmt.Sprintf(`{"n":%d}`, i)))
+	}
+	require.NoError(t, nodes[0].Close())
+	for _, n := range nodes[1:] {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		require.NoError(t, n.Wait(ctx, ids...), n.Name())
+		cancel()
+	}
+}

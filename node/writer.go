@@ -379,6 +379,19 @@ func (w *writer) do(ctx context.Context, f func() error) error {
 func (w *writer) stop() {
 	w.closing.Do(func() { close(w.quit) })
 	<-w.done
+	w.turnAway()
+}
+
+// turnAway answers the runs that came too late, once the loop has ended.
+func (w *writer) turnAway() {
+	for {
+		select {
+		case a := <-w.inbox:
+			a.reply(nil, chain.ErrClosed)
+		default:
+			return
+		}
+	}
 }
 
 // drain commits what waits, leaves everything synced and noted, and refuses

@@ -29,6 +29,7 @@ type cli struct {
 	Check   checkCmd   `cmd:"" group:"client" help:"Tell by the exit status whether a node is ready."`
 	Verify  verifyCmd  `cmd:"" group:"client" help:"Check the hash links and signatures of chains."`
 
+	Demo    demoCmd    `cmd:"" group:"other" help:"Run a small mesh and show what a consumer sees of it."`
 	Replay  replayCmd  `cmd:"" group:"other" help:"Publish a file of status changes, each authority through a node of its own."`
 	Version versionCmd `cmd:"" group:"other" help:"Show what this program was built from."`
 }

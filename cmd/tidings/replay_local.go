@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -43,6 +42,7 @@ type berth struct {
 
 // localOutlet is a node in this process.
 type localOutlet struct {
+	*feeder
 	n        *node.Node
 	gathered *prometheus.Registry
 }
@@ -72,7 +72,9 @@ func (f *fleet) open(ctx context.Context, authority string) (*localOutlet, error
 	if err != nil {
 		return nil, fmt.Errorf("node of %s: %w", plain(authority), err)
 	}
-	return &localOutlet{n: n, gathered: gathered}, nil
+	o := &localOutlet{feeder: &feeder{deliver: deliverTo(n)}, n: n, gathered: gathered}
+	o.start()
+	return o, nil
 }
 
 // openAll opens the nodes of some authorities, and those whose directories are
@@ -142,7 +144,10 @@ func (f *fleet) close() error {
 	errs := make([]error, len(all))
 	var wg sync.WaitGroup
 	for i, o := range all {
-		wg.Go(func() { errs[i] = o.n.Close() })
+		wg.Go(func() {
+			o.close()
+			errs[i] = o.n.Close()
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
@@ -184,36 +189,45 @@ func digest(s string) string {
 
 func (o *localOutlet) name() string { return o.n.Name() }
 
-// localPause is how long a full outbox is left alone.
-const localPause = 5 * time.Millisecond
-
-func (o *localOutlet) publish(ctx context.Context, l *replayLine) (replayOutcome, error) {
-	d := node.Draft{Subject: l.subject, Delta: l.delta, Key: l.key}
-	for {
-		r, err := o.offer(ctx, d)
-		var refused *chain.DraftError
-		switch {
-		case err == nil:
-			return replayOutcome{id: r.ID, unchanged: r.Unchanged, repeated: r.Repeated}, nil
-		case errors.As(err, &refused):
-			return replayOutcome{refused: refused}, nil
-		case errors.Is(err, node.ErrBusy), errors.Is(err, node.ErrNotReady), errors.Is(err, node.ErrClockSkew), errors.Is(err, chain.ErrRecovering):
-			// A node that must not go on refuses for ever.
-			if err := errors.Join(o.n.FailedBy(), sleep(ctx, localPause)); err != nil {
-				return replayOutcome{}, err
+// deliverTo publishes batches on a node.
+func deliverTo(n *node.Node) func(context.Context, []*replayLine) ([]replayAnswer, error) {
+	return func(ctx context.Context, lines []*replayLine) ([]replayAnswer, error) {
+		answers, acks := make([]replayAnswer, len(lines)), make([]*node.Ack, len(lines))
+		for i, l := range lines {
+			ack, err := n.Enqueue(ctx, node.Draft{Subject: l.subject, Delta: l.delta, Key: l.key})
+			if err == nil {
+				acks[i] = ack
+			} else if answers[i], err = notTaken(n, err); err != nil {
+				return nil, err
 			}
-		default:
-			return replayOutcome{}, err
 		}
+		for i, ack := range acks {
+			if ack == nil {
+				continue
+			}
+			r, err := ack.Wait(ctx)
+			if err == nil {
+				answers[i].replayOutcome = replayOutcome{id: r.ID, unchanged: r.Unchanged, repeated: r.Repeated}
+			} else if answers[i], err = notTaken(n, err); err != nil {
+				return nil, err
+			}
+		}
+		return answers, nil
 	}
 }
 
-func (o *localOutlet) offer(ctx context.Context, d node.Draft) (chain.Receipt, error) {
-	ack, err := o.n.Enqueue(ctx, d)
-	if err != nil {
-		return chain.Receipt{}, err
+// notTaken tells the line's fault, what may pass, and the node's failure apart.
+func notTaken(n *node.Node, err error) (replayAnswer, error) {
+	var refused *chain.DraftError
+	switch {
+	case errors.As(err, &refused):
+		return replayAnswer{replayOutcome: replayOutcome{refused: refused}}, nil
+	case n.FailedBy() != nil:
+		return replayAnswer{}, n.FailedBy()
+	case errors.Is(err, node.ErrBusy), errors.Is(err, node.ErrNotReady), errors.Is(err, node.ErrClockSkew), errors.Is(err, chain.ErrRecovering):
+		return replayAnswer{later: err}, nil
 	}
-	return ack.Wait(ctx)
+	return replayAnswer{}, err
 }
 
 func (o *localOutlet) await(ctx context.Context, id chain.ID) error { return o.n.Wait(ctx, id) }

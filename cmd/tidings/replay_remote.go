@@ -15,30 +15,14 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 )
 
-// remoteOutlet is a node that runs elsewhere, asked by HTTP. One goroutine
-// sends it what waits, as lines of one request; while that is on its way the
-// next ones gather.
+// remoteOutlet is a node that runs elsewhere, asked by HTTP. A batch is one
+// request.
 type remoteOutlet struct {
+	*feeder
 	authority string
-	caller    *caller // copied for each use: one is not safe for concurrent use
-	addr      string  // the node's in its mesh
-
-	queue chan *remoteLine
-	reads chan struct{} // a place for each question under way
-	stop  context.CancelFunc
-	done  chan struct{}
-}
-
-// remoteLine is a line on its way to a node, with a place for the answer.
-type remoteLine struct {
-	body   []byte
-	answer chan remoteAnswer // has room for one
-}
-
-type remoteAnswer struct {
-	receipt receiptJSON
-	problem *problemError // in place of the receipt
-	err     error         // of the node, not of the line
+	caller    *caller       // copied for each use: one is not safe for concurrent use
+	addr      string        // the node's in its mesh
+	reads     chan struct{} // a place for each question under way
 }
 
 const (
@@ -84,10 +68,7 @@ func dialReplay(ctx context.Context, authority string, e endpoint, flags clientF
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = remoteReads + 1
 	c.http.Transport = transport
-	o := &remoteOutlet{
-		authority: authority, caller: c,
-		queue: make(chan *remoteLine, maxBatchLines), reads: make(chan struct{}, remoteReads), done: make(chan struct{}),
-	}
+	o := &remoteOutlet{authority: authority, caller: c, reads: make(chan struct{}, remoteReads)}
 	var m meshJSON
 	if err := o.get(ctx, "/v1/mesh", nil, 0, &m); err != nil {
 		return nil, err
@@ -100,16 +81,13 @@ func dialReplay(ctx context.Context, authority string, e endpoint, flags clientF
 			o.addr = member.Addr
 		}
 	}
-	// Not the caller's context: what is on its way when that ends is finished.
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	o.stop = stop
-	go o.send(work)
+	o.feeder = &feeder{deliver: o.deliver, patience: flags.Timeout}
+	o.start()
 	return o, nil
 }
 
 func (o *remoteOutlet) close() {
-	o.stop()
-	<-o.done
+	o.feeder.close()
 	o.caller.http.CloseIdleConnections()
 }
 
@@ -171,122 +149,63 @@ func (o *remoteOutlet) status(ctx context.Context, subject string) ([]byte, erro
 	return v.Status, err
 }
 
-func (o *remoteOutlet) publish(ctx context.Context, l *replayLine) (replayOutcome, error) {
-	body := fmt.Appendf(nil, `{"subject":%s,"authority":%s,"key":%s,"delta":%s}`,
-		quoteJSON(l.subject), quoteJSON(o.authority), quoteJSON(l.key), l.delta)
-	start := time.Now()
-	for pause := retryFirst; ; pause = min(2*pause, retryLast) {
-		answer, err := o.offer(ctx, &remoteLine{body, make(chan remoteAnswer, 1)})
-		if err != nil {
-			return replayOutcome{}, err
-		}
-		problem := answer.problem
-		if problem == nil {
-			return answer.receipt.outcome()
-		}
-		patience := o.caller.timeout == 0 || time.Since(start)+pause < o.caller.timeout
-		if !patience || !passing(problem) || problem.Code == "store_failed" {
-			return replayOutcome{refused: problem}, nil
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return replayOutcome{}, err
-		}
-	}
-}
-
-// outcome reads a receipt. A line that is known by its key is told from a new
-// one by the status; one that changes nothing says only that, then as now.
-func (r *receiptJSON) outcome() (out replayOutcome, err error) {
-	out = replayOutcome{unchanged: r.Unchanged, repeated: !r.Unchanged && r.Status == http.StatusOK}
-	if r.ID != nil {
-		if out.id, err = chain.ParseID(*r.ID); err != nil {
-			return out, fmt.Errorf("answer is not what a node gives: %w", err)
-		}
-	}
-	return out, nil
-}
-
-func (o *remoteOutlet) offer(ctx context.Context, l *remoteLine) (remoteAnswer, error) {
-	select {
-	case o.queue <- l:
-	case <-ctx.Done():
-		return remoteAnswer{}, ctx.Err()
-	}
-	select {
-	case a := <-l.answer:
-		return a, a.err
-	case <-ctx.Done():
-		return remoteAnswer{}, ctx.Err()
-	}
-}
-
-// send publishes what waits until ctx ends.
-func (o *remoteOutlet) send(ctx context.Context) {
-	defer close(o.done)
-	for {
-		var batch []*remoteLine
-		select {
-		case l := <-o.queue:
-			batch = append(batch, l)
-		case <-ctx.Done():
-			return
-		}
-		for size := 0; len(batch) < maxBatchLines && size < maxBatchBytes; {
-			select {
-			case l := <-o.queue:
-				batch, size = append(batch, l), size+len(l.body)
-				continue
-			default:
-			}
-			break
-		}
-		answers, err := o.deliver(ctx, batch)
-		for i, l := range batch {
-			if err != nil {
-				l.answer <- remoteAnswer{err: err}
-			} else {
-				l.answer <- answers[i]
-			}
-		}
-	}
-}
-
-// deliver publishes lines and returns an answer for each. Where an answer was
-// lost, they are sent again; their keys make that safe.
-func (o *remoteOutlet) deliver(ctx context.Context, batch []*remoteLine) ([]remoteAnswer, error) {
-	var body bytes.Buffer
-	for _, l := range batch {
-		body.Write(l.body)
-		body.WriteByte('\n')
+// deliver publishes lines in one request. Where an answer was lost, they are
+// sent again; their keys make that safe.
+func (o *remoteOutlet) deliver(ctx context.Context, lines []*replayLine) ([]replayAnswer, error) {
+	var body []byte
+	for _, l := range lines {
+		body = fmt.Appendf(body, `{"subject":%s,"authority":%s,"key":%s,"delta":%s}`+"\n",
+			quoteJSON(l.subject), quoteJSON(o.authority), quoteJSON(l.key), l.delta)
 	}
 	c := *o.caller
 	a, err := c.deliver(ctx, request{
-		method: http.MethodPost, path: "/v1/updates",
-		header: http.Header{"Content-Type": {"application/x-ndjson"}}, body: body.Bytes(),
+		method: http.MethodPost, path: "/v1/updates", header: http.Header{"Content-Type": {"application/x-ndjson"}}, body: body,
 	})
 	if err != nil {
 		return nil, err
 	}
-	answers := make([]remoteAnswer, 0, len(batch))
+	answers := make([]replayAnswer, 0, len(lines))
 	for line := range bytes.Lines(a.body) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		var r remoteAnswer
-		err := json.Unmarshal(line, &r.receipt)
-		if err == nil && r.receipt.Status >= 300 {
-			r.problem = &problemError{}
-			err = json.Unmarshal(line, r.problem)
-		}
+		answer, err := readReplayAnswer(line)
 		if err != nil {
 			return nil, fmt.Errorf("%s: answer is not what a node gives: %w", a.endpoint, err)
 		}
-		answers = append(answers, r)
+		answers = append(answers, answer)
 	}
-	if len(answers) != len(batch) {
-		return nil, fmt.Errorf("%s: %d results for %d lines", a.endpoint, len(answers), len(batch))
+	if len(answers) != len(lines) {
+		return nil, fmt.Errorf("%s: %d results for %d lines", a.endpoint, len(answers), len(lines))
 	}
 	return answers, nil
+}
+
+// readReplayAnswer reads a receipt, or the problem in its place. A line that
+// is known by its key is told from a new one by the status; one that changes
+// nothing says only that, however often it comes.
+func readReplayAnswer(text []byte) (a replayAnswer, err error) {
+	var r receiptJSON
+	if err := json.Unmarshal(text, &r); err != nil {
+		return a, err
+	}
+	if r.Status >= 300 {
+		problem := &problemError{}
+		if err := json.Unmarshal(text, problem); err != nil {
+			return a, err
+		}
+		if passing(problem) && problem.Code != "store_failed" {
+			a.later = problem
+		} else {
+			a.refused = problem
+		}
+		return a, nil
+	}
+	a.unchanged, a.repeated = r.Unchanged, !r.Unchanged && r.Status == http.StatusOK
+	if r.ID != nil {
+		a.id, err = chain.ParseID(*r.ID)
+	}
+	return a, err
 }
 
 // remotes are the nodes that were named, by authority.

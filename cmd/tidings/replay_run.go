@@ -44,7 +44,7 @@ const (
 	// replayWindow bounds the lines that are read and not finished, and so
 	// what a replay holds of a file of any length. Batches, signatures and
 	// syncs are shared by what is on its way: less is slower.
-	replayWindow = 65536
+	replayWindow = 8192
 	// replayPatience is how long an update may take to another node, and how
 	// long nodes may differ without a move of any, before the replay gives up.
 	replayPatience = time.Minute

@@ -1,0 +1,165 @@
+package chain_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+const benchSubjects = 1000
+
+// benchDelta is an update of about 256 bytes.
+func benchDelta(i int) []byte {
+	return fmt.Appendf(nil, `{"state":"picked","n":%d,"note":"%0200d"}`, i, i)
+}
+
+func benchDraft(b *testing.B, i int) *chain.Prepared {
+	p, err := chain.Prepare(chain.Draft{Subject: fmt.Sprintf("order/%d", i%benchSubjects), Delta: benchDelta(i)})
+	require.NoError(b, err)
+	return p
+}
+
+// benchRuns are n updates of one chain in runs of size.
+func benchRuns(b *testing.B, n, size int) []*chain.Run {
+	p := newParty(b, "writer", "warehouse")
+	for i := range n {
+		_, err := p.ledger.Append(benchDraft(b, i), int64(1_000_000+i))
+		require.NoError(b, err)
+		if i%size == size-1 {
+			p.flush(b, int64(1_000_000+i))
+		}
+	}
+	p.flush(b, int64(1_000_000+n))
+	return p.runs
+}
+
+// BenchmarkAppend is a draft on the own chain, its share of a batch of 64 and
+// of the batch's seal and commit in memory.
+func BenchmarkAppend(b *testing.B) {
+	p := newParty(b, "writer", "warehouse")
+	drafts := make([]*chain.Prepared, 4*benchSubjects)
+	for i := range drafts {
+		drafts[i] = benchDraft(b, i)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		_, err := p.ledger.Append(drafts[i%len(drafts)], int64(1_000_000+i))
+		require.NoError(b, err)
+		if i%64 == 63 {
+			p.flush(b, int64(1_000_000+i))
+			p.runs = nil
+		}
+	}
+}
+
+// BenchmarkAccept is one update of a peer's chain, verified before, in runs of
+// several sizes, with its share of the commit in memory after each 256.
+func BenchmarkAccept(b *testing.B) {
+	for _, size := range []int{1, 16, 256} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			runs := benchRuns(b, 1<<14, size)
+			for _, r := range runs {
+				require.NoError(b, r.Verify(public(testKey("writer"))))
+			}
+			p := newParty(b, "reader", "reader")
+			b.ReportAllocs()
+			done, at, waiting := 0, 0, 0
+			for b.Loop() {
+				// One update is one step, so a run of many comes every so often.
+				if done--; done > 0 {
+					continue
+				}
+				if at == len(runs) {
+					b.StopTimer()
+					at, p = 0, newParty(b, "reader", "reader")
+					b.StartTimer()
+				}
+				out, err := p.ledger.Accept(runs[at], 2_000_000)
+				if err != nil || out.Verdict != chain.Accepted {
+					b.Fatal(out, err)
+				}
+				done, at, waiting = out.New, at+1, waiting+out.New
+				if waiting >= 256 {
+					p.flush(b, 2_000_000)
+					waiting = 0
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDecodeVerify is the decoding, linking and verifying of one update
+// in runs of several sizes.
+func BenchmarkDecodeVerify(b *testing.B) {
+	for _, size := range []int{1, 16, 256} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			runs := benchRuns(b, 2*size, size)
+			encoded, key := runs[1].Append(nil), public(testKey("writer"))
+			b.SetBytes(int64(len(encoded) / len(runs[1].Entries)))
+			b.ReportAllocs()
+			done := 0
+			for b.Loop() {
+				if done--; done > 0 {
+					continue
+				}
+				r, err := chain.DecodeRun(encoded)
+				if err == nil {
+					err = r.Verify(key)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+				done = len(r.Entries)
+			}
+		})
+	}
+}
+
+// benchReader has 20 chains of 1,000 updates each.
+func benchReader(b *testing.B) (*party, chain.Origin) {
+	p := newParty(b, "reader", "reader")
+	var last chain.Origin
+	for i := range 20 {
+		f := newForger(fmt.Sprint(i)).genesis()
+		for j := range 1000 {
+			f.status(1, fmt.Sprintf("order/%d", j), string(benchDelta(j)))
+			if j%16 == 15 || j == 999 {
+				p.accept(b, f.run(), 5000)
+			}
+		}
+		last = f.origin
+	}
+	return p, last
+}
+
+// BenchmarkFeed is a page of 1,000 updates, merged from 20 chains.
+func BenchmarkFeed(b *testing.B) {
+	p, _ := benchReader(b)
+	b.ReportAllocs()
+	var cursor chain.Cursor
+	for b.Loop() {
+		page, _, err := p.archive.Feed(cursor, chain.Filter{}, 1000, nil)
+		if err != nil || len(page.Updates) != 1000 {
+			b.Fatal(len(page.Updates), err)
+		}
+		cursor = page.Cursor
+		if page.UpToDate {
+			cursor = chain.Cursor{}
+		}
+	}
+}
+
+// BenchmarkRuns is the serving of a chain's 1,001 updates.
+func BenchmarkRuns(b *testing.B) {
+	p, o := benchReader(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		runs, err := p.archive.Runs(o, 1, 1<<20)
+		if err != nil || len(runs) == 0 {
+			b.Fatal(len(runs), err)
+		}
+	}
+}

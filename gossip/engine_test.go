@@ -1,0 +1,96 @@
+package gossip_test
+
+import (
+	"encoding/binary"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/gossip"
+)
+
+// A peer that makes up chains fills no more than a bounded place, keeps nobody
+// from hearing of real ones, and leaves nothing behind.
+func TestMadeUpChains(t *testing.T) {
+	at := gossip.At{Mono: time.Second, Wall: 1_700_000_000_000}
+	liar, honest := chain.Origin{1}, chain.Origin{2}
+	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})
+	for _, p := range []chain.Origin{liar, honest} {
+		e.PeerUp(at, p)
+		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+	}
+	made := 0
+	for range 100 {
+		f := &gossip.Heads{}
+		for range 1000 {
+			made++
+			var o chain.Origin
+			binary.BigEndian.PutUint64(o[4:], uint64(made))
+			f.Heads = append(f.Heads, chain.ID{Origin: o, Seq: 1000})
+		}
+		e.Message(at, liar, f)
+		e.Take()
+	}
+	if refused := e.Stats().ChainsRefused; refused < 80_000 {
+		t.Errorf("%d of 100,000 made-up heads were refused", refused)
+	}
+	// It does not answer, and goes. What it said goes with it.
+	e.PeerDown(at, liar)
+	e.Take()
+	if p := e.Progress(); p != (gossip.Progress{}) {
+		t.Errorf("progress %+v after the liar went", p)
+	}
+	real := chain.Origin{3}
+	e.Message(at, honest, &gossip.Heads{Heads: []chain.ID{{Origin: real, Seq: 5}}})
+	out := e.Take()
+	if len(out.Send) != 1 || out.Send[0].Frame.Kind() != gossip.KindPull {
+		t.Errorf("a real chain is not asked for: %+v", out.Send)
+	}
+}
+
+// A tick that finds nothing to do must not ask for another one at once, even
+// when a peer takes nothing.
+func TestNoBusyTicks(t *testing.T) {
+	at := gossip.At{Mono: time.Second}
+	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{1}, Heads: []chain.Head{{Origin: chain.Origin{1}, Seq: 3}}})
+	peer := chain.Origin{2}
+	e.PeerUp(at, peer)
+	e.Message(at, peer, &gossip.Hello{Version: gossip.Version, Root: chain.Hash{1}})
+	run := gossip.Run{Origin: chain.Origin{1}, First: 4, Last: 4, Encoded: make([]byte, chain.MaxRun)}
+	ticks := 0
+	for at.Mono < 20*time.Second {
+		e.Local(at, []gossip.Run{run}, true)
+		run.First, run.Last = run.First+1, run.Last+1
+		e.Take() // nothing is ever written
+		for end := at.Mono + time.Second; ; {
+			next := e.NextTick()
+			if next > end {
+				at.Mono = end
+				break
+			}
+			at.Mono = max(at.Mono, next)
+			if ticks++; ticks > 2000 {
+				t.Fatalf("2000 ticks in %v", at.Mono)
+			}
+			e.Tick(at)
+			e.Take()
+		}
+	}
+}
+
+// The check of contiguous chains sees a hole.
+func TestCheckSeesAHole(t *testing.T) {
+	n := newSimNet(1, 2, calm)
+	for range 3 {
+		n.nodes[0].publish(2, 10, false)
+	}
+	if err := n.check(); err != nil {
+		t.Fatal(err)
+	}
+	l := n.nodes[0].logs[n.nodes[0].origin]
+	l.runs = append(l.runs[:1:1], l.runs[2])
+	if err := n.check(); err == nil || !strings.Contains(err.Error(), "goes on with 5 to 6 after 2") {
+		t.Fatalf("a hole was not seen: %v", err)
+	}
+}

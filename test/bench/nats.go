@@ -1,0 +1,196 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/tidings-mesh/tidings/test/bench/harness"
+)
+
+// What a user would pick instead: a cluster of 3 embedded NATS servers. Node
+// i is a client of server i mod 3 over loopback TCP.
+var natsCore = harness.Spec{
+	Name:    "nats-core",
+	Durable: "nothing",
+	Loss:    "at most once; nothing is kept for who is away",
+	Windows: []int{16, 1024},
+	Settle:  time.Second,
+	Start: func(env harness.Env) (harness.Mesh, error) {
+		return startNATS(env, false, false)
+	},
+}
+
+// A stream of 3 replicas in files; Publish waits for the stream's ack. Each
+// node has an ordered push consumer.
+var natsStream = harness.Spec{
+	Name:       "nats-js-r3",
+	Durable:    "in page cache of 2 of 3 servers when Publish returns (fsync every 2 min)",
+	Loss:       "at least once into the stream, ordered to each consumer",
+	Windows:    []int{256},
+	Publishers: 192,
+	Settle:     time.Second,
+	Start: func(env harness.Env) (harness.Mesh, error) {
+		return startNATS(env, true, false)
+	},
+}
+
+var natsStreamSync = harness.Spec{
+	Name:       "nats-js-r3-sync",
+	Durable:    "fsynced (sync_interval: always) on 2 of 3 servers when Publish returns",
+	Loss:       "at least once into the stream, ordered to each consumer",
+	Windows:    []int{256},
+	Publishers: 192,
+	Settle:     time.Second,
+	Start: func(env harness.Env) (harness.Mesh, error) {
+		return startNATS(env, true, true)
+	},
+}
+
+type natsMesh struct {
+	servers []*server.Server
+	conns   []*nats.Conn
+	streams []nats.JetStreamContext // nil without JetStream
+}
+
+func startNATS(env harness.Env, stream, syncAlways bool) (harness.Mesh, error) {
+	m := &natsMesh{}
+	if err := m.startServers(env.Dir, stream, syncAlways); err != nil {
+		return nil, err
+	}
+	for i := range env.N {
+		c, err := nats.Connect(m.servers[i%len(m.servers)].ClientURL(), nats.Name(fmt.Sprint("n", i)))
+		if err != nil {
+			return nil, err
+		}
+		m.conns = append(m.conns, c)
+		if !stream {
+			if _, err := c.Subscribe("upd.>", func(msg *nats.Msg) { env.Deliver(i, msg.Data) }); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		js, err := c.JetStream(nats.MaxWait(10 * time.Second))
+		if err != nil {
+			return nil, err
+		}
+		m.streams = append(m.streams, js)
+	}
+	if stream {
+		return m, m.startStream(env)
+	}
+	return m, m.awaitInterest(env.N)
+}
+
+func (m *natsMesh) startServers(dir string, stream, syncAlways bool) error {
+	const cluster = 3
+	ports, err := harness.FreePorts(cluster)
+	if err != nil {
+		return err
+	}
+	var routes []*url.URL
+	for _, p := range ports {
+		routes = append(routes, &url.URL{Scheme: "nats", Host: harness.Loopback(p)})
+	}
+	for i := range cluster {
+		s, err := server.NewServer(&server.Options{
+			ServerName: fmt.Sprint("s", i),
+			Host:       "127.0.0.1",
+			Port:       server.RANDOM_PORT,
+			Cluster:    server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[i]},
+			Routes:     routes,
+			JetStream:  stream,
+			StoreDir:   filepath.Join(dir, fmt.Sprint("s", i)),
+			SyncAlways: syncAlways,
+			NoLog:      true,
+			NoSigs:     true,
+		})
+		if err != nil {
+			return err
+		}
+		go s.Start()
+		m.servers = append(m.servers, s)
+	}
+	for _, s := range m.servers {
+		if !s.ReadyForConnections(10 * time.Second) {
+			return fmt.Errorf("%s is not ready", s.Name())
+		}
+	}
+	return waitFor(15*time.Second, func() bool {
+		for _, s := range m.servers {
+			if s.NumRoutes() == 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (m *natsMesh) startStream(env harness.Env) error {
+	var last error
+	if err := waitFor(20*time.Second, func() bool {
+		_, last = m.streams[0].AddStream(&nats.StreamConfig{
+			Name: "UPD", Subjects: []string{"upd.>"}, Replicas: 3, Storage: nats.FileStorage,
+		}, nats.MaxWait(2*time.Second))
+		return last == nil
+	}); err != nil {
+		return fmt.Errorf("%w: %w", err, last)
+	}
+	for i, js := range m.streams {
+		_, err := js.Subscribe("upd.>", func(msg *nats.Msg) { env.Deliver(i, msg.Data) }, nats.OrderedConsumer())
+		if err != nil {
+			return fmt.Errorf("consumer %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (m *natsMesh) Publish(node int, payload []byte) error {
+	subject := fmt.Sprint("upd.", node)
+	if m.streams == nil {
+		return m.conns[node].Publish(subject, payload)
+	}
+	_, err := m.streams[node].Publish(subject, payload)
+	return err
+}
+
+func (m *natsMesh) Close() {
+	for _, c := range m.conns {
+		c.Close()
+	}
+	for _, s := range m.servers {
+		s.Shutdown()
+	}
+}
+
+// awaitInterest waits until every node hears every node: subscriptions travel
+// between servers after they are made, and what is published earlier is lost.
+func (m *natsMesh) awaitInterest(n int) error {
+	var heard sync.Map // [2]int{from, to}
+	for to, c := range m.conns {
+		sub, err := c.Subscribe("probe.*", func(msg *nats.Msg) {
+			from, _ := strconv.Atoi(string(msg.Data))
+			heard.Store([2]int{from, to}, true)
+		})
+		if err != nil {
+			return err
+		}
+		defer sub.Unsubscribe()
+	}
+	return waitFor(20*time.Second, func() bool {
+		for from, c := range m.conns {
+			c.Publish(fmt.Sprint("probe.", from), []byte(strconv.Itoa(from)))
+			c.Flush()
+		}
+		time.Sleep(100 * time.Millisecond)
+		pairs := 0
+		heard.Range(func(any, any) bool { pairs++; return true })
+		return pairs == n*n
+	})
+}
