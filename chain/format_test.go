@@ -117,4 +117,3 @@ func TestFormatExamples(t *testing.T) {
 	back.Prev = Hash{}
 	require.Equal(t, &back, u)
 }
-

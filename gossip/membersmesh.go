@@ -85,7 +85,7 @@ func OpenMesh(ctx context.Context, o MeshOptions) (*Mesh, error) {
 		return nil, err
 	}
 	report := newReporter(o.Logger, o.Meters)
-	port, err := OpenPort(ctx, PortOptions{Bind: o.Bind, Advertise: o.Advertise, Network: o.Network, Meters: o.Meters, report: report})
+	port, err := OpenPort(ctx, PortOptions{Bind: o.Bind, Advertise: o.Advertise, Network: o.Network, Logger: o.Logger, Meters: o.Meters, report: report})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -52,8 +53,10 @@ type PortOptions struct {
 	Advertise string
 	// Network is where to listen; nil is this machine's TCP and UDP.
 	Network Network
-	Meters  *Meters // never nil
-	report  *reporter
+	Logger  *slog.Logger // never nil
+	Meters  *Meters      // never nil
+
+	report *reporter
 }
 
 const (
@@ -79,6 +82,9 @@ const (
 func OpenPort(ctx context.Context, o PortOptions) (*Port, error) {
 	if o.Network == nil {
 		o.Network = NetNetwork{}
+	}
+	if o.report == nil {
+		o.report = newReporter(o.Logger, o.Meters)
 	}
 	bind, err := resolveHostPort(ctx, o.Bind)
 	if err != nil {

@@ -20,7 +20,7 @@ func portOpen(t testing.TB, network Network) (*Port, *Meters) {
 	t.Helper()
 	meters := new(Meters)
 	p, err := OpenPort(t.Context(), PortOptions{
-		Bind: "127.0.0.1:0", Network: network, Meters: meters, report: newReporter(slog.New(slog.DiscardHandler), meters),
+		Bind: "127.0.0.1:0", Network: network, Meters: meters, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	return p, meters
@@ -171,7 +171,7 @@ func TestPortSilentConnections(t *testing.T) {
 func TestPortAddresses(t *testing.T) {
 	meters := new(Meters)
 	open := func(bind, advertise string) (*Port, error) {
-		return OpenPort(t.Context(), PortOptions{Bind: bind, Advertise: advertise, Meters: meters, report: newReporter(slog.New(slog.DiscardHandler), meters)})
+		return OpenPort(t.Context(), PortOptions{Bind: bind, Advertise: advertise, Meters: meters, Logger: slog.New(slog.DiscardHandler)})
 	}
 	for _, bad := range []struct{ bind, advertise, wrong string }{
 		{"127.0.0.1", "", "want HOST:PORT"},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -36,25 +37,27 @@ func (c *demoConsumer) drain() error {
 		if err := a.decode(&b); err != nil {
 			return err
 		}
+		since := c.cursor
 		c.cursor = b.Cursor
 		if len(b.Updates) == 0 {
 			idle++
 			continue
 		}
 		idle = 0
-		if err := c.take(n, b.Updates); err != nil {
+		got, err := c.take(b.Updates)
+		if err != nil {
 			return err
 		}
+		c.d.line("GET %-9s /v1/changes?since=%-9s -> %s", n.authority, short(since), c.d.ids(got))
 	}
 	return nil
 }
 
-func (c *demoConsumer) take(n *demoNode, updates []json.RawMessage) error {
-	var got []string
+func (c *demoConsumer) take(updates []json.RawMessage) (got []string, err error) {
 	for _, raw := range updates {
 		var u updateJSON
 		if err := json.Unmarshal(raw, &u); err != nil {
-			return err
+			return nil, err
 		}
 		c.d.expect(!c.seen[u.ID], "the poll repeats nothing: "+u.ID)
 		for _, dep := range u.Deps {
@@ -63,8 +66,7 @@ func (c *demoConsumer) take(n *demoNode, updates []json.RawMessage) error {
 		c.seen[u.ID] = true
 		got = append(got, u.ID)
 	}
-	c.d.line("GET %-9s /v1/changes?since=%-12s -> %s", n.authority, short(c.cursor), c.d.ids(got))
-	return nil
+	return got, nil
 }
 
 // short is the end of a cursor, which tells it from others.
@@ -160,6 +162,8 @@ func (d *demo) without(c *demoConsumer) error {
 	}
 	d.line("fleet      %s  ready after %d ms", fleet.http, time.Since(began).Milliseconds())
 	d.expect(fleet.origin == origin, "the fleet goes on with its own chain")
+	_, missed, err := d.view(fleet, "order/1004", "")
+	d.expect(err == nil && missed.status == http.StatusOK, "the fleet is ready once it has what it missed")
 	if err := d.same(began); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -124,7 +125,8 @@ type replayRun struct {
 	fleet    *fleet
 	replayer *replayer
 	progress *progress
-	folder   *folder // nil without --verify
+	folder   *folder                // nil without --verify
+	phase    atomic.Pointer[string] // what goes on after the last line, nil before
 }
 
 // open connects to the nodes that were named and starts the others.
@@ -214,6 +216,9 @@ func (p *replayRun) run(outline *replayOutline) error {
 	start := time.Now()
 	p.progress = startProgress(p.s.err, total, func() (string, int64) {
 		lines := p.replayer.so().lines()
+		if phase := p.phase.Load(); phase != nil {
+			return fmt.Sprintf("%d lines, %s", lines, *phase), lines
+		}
 		return progressText(lines, total, time.Since(start)), lines
 	})
 	read := p.publish()
@@ -221,6 +226,7 @@ func (p *replayRun) run(outline *replayOutline) error {
 	last := time.Now()
 	r := &replayResult{}
 	if err == nil {
+		p.enter("waiting until all nodes are the same")
 		if r.Root, err = sameRoot(p.s.ctx, p.outlets()); err == nil {
 			r.Converged, err = true, read
 		}
@@ -232,12 +238,15 @@ func (p *replayRun) run(outline *replayOutline) error {
 	r.ConvergedMs, r.Seconds = end.Sub(last).Milliseconds(), round(end.Sub(start).Seconds(), 1000)
 	r.Rate = round(float64(r.Lines)/max(end.Sub(start).Seconds(), 1e-9), 10)
 	if p.folder != nil && r.Converged {
+		p.enter("comparing every view with the file")
 		err = errors.Join(err, p.verify(r))
 	}
 	r.PeakRSSBytes = peakRSS()
 	p.progress.end()
 	return p.finish(r, total, err)
 }
+
+func (p *replayRun) enter(phase string) { p.phase.Store(&phase) }
 
 func round(x, parts float64) float64 { return math.Round(x*parts) / parts }
 
@@ -334,17 +343,12 @@ func progressText(lines, total int64, since time.Duration) string {
 	of := ""
 	if total > 0 {
 		of = fmt.Sprintf(" of %d", total)
-		if lines >= total {
-			return fmt.Sprintf("%d lines, waiting until all nodes are the same", lines)
-		}
 	}
 	return fmt.Sprintf("%d%s lines, %.0f/s", lines, of, float64(lines)/max(since.Seconds(), 1e-3))
 }
 
-const (
-	// rootEvery is how often nodes are asked whether they are the same.
-	rootEvery = 20 * time.Millisecond
-)
+// rootEvery is how often nodes are asked whether they are the same.
+const rootEvery = 20 * time.Millisecond
 
 // sameRoot waits until all nodes have the same root, and returns it. It gives
 // up once they differ without any of them moving for replayPatience.
