@@ -93,6 +93,8 @@ func TestRule11_BehindOnSome(t *testing.T) {
 	p.mustTake(t, f.run())
 	ahead, unknown := newForger("b").genesis(), chain.Origin{7}
 	p.mustTake(t, ahead.run())
+	only := newForger("c").genesis() // nothing but that, which is in no feed
+	p.mustTake(t, only.run())
 	since := chain.Cursor{Frontier: chain.Frontier{ahead.origin: 9, unknown: 3}, Told: chain.Frontier{unknown: 2}}
 	page, next := p.page(t, since, chain.Filter{}, 10)
 	require.Equal(t, []chain.ID{f.id(2)}, feedIDs(page))
@@ -100,7 +102,7 @@ func TestRule11_BehindOnSome(t *testing.T) {
 	slices.SortFunc(want, chain.Origin.Compare)
 	require.Equal(t, want, page.Behind)
 	require.True(t, page.UpToDate)
-	require.Equal(t, chain.Frontier{f.origin: 2, ahead.origin: 9, unknown: 3}, next.Frontier)
+	require.Equal(t, chain.Frontier{f.origin: 2, ahead.origin: 9, unknown: 3, only.origin: 1}, next.Frontier)
 	require.Equal(t, since.Told, next.Told)
 	require.Equal(t, chain.Frontier{ahead.origin: 9, unknown: 3}, since.Frontier, "the caller's is its own")
 }

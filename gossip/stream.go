@@ -27,7 +27,7 @@ const (
 	flagPlain    = 0
 	flagS2       = 1
 	// maxPayload bounds a frame, as sent and after decompression.
-	maxPayload = 1 << 20
+	maxPayload = MaxFrame
 )
 
 const (

@@ -253,14 +253,14 @@ func round(x, parts float64) float64 { return math.Round(x*parts) / parts }
 // publish hands over the lines of the file, each when its time has come.
 func (p *replayRun) publish() error {
 	start, first := time.Now(), time.Time{}
-	return p.source.each(p.s.ctx, func(l *replayLine, bad *badLine) error {
+	return p.source.each(p.replayer.soft, func(l *replayLine, bad *badLine) error {
 		if p.speed > 0 && bad == nil {
 			if first.IsZero() {
 				first = l.time
 			}
 			due := time.Duration(float64(l.time.Sub(first)) / p.speed)
 			if ahead := due - time.Since(start); ahead > 0 {
-				if err := sleep(p.replayer.work, ahead); err != nil {
+				if err := sleep(p.replayer.soft, ahead); err != nil {
 					return err
 				}
 			}

@@ -62,10 +62,10 @@ type replayer struct {
 	// subject in their order, others side by side.
 	said func(*replayLine)
 
-	soft  context.Context // ends with the first signal: nothing new is begun
-	work  context.Context // ends a moment later, or with the first failure
-	fail  context.CancelCauseFunc
-	lines chan struct{} // a place for each line on its way
+	soft  context.Context // ends with the first signal or failure: nothing new is begun
+	work  context.Context // ends a moment after a signal, or with the first failure
+	fail  func(error)     // ends both; the first error is the cause
+	lines chan struct{}   // a place for each line on its way
 	wg    sync.WaitGroup
 
 	mu       sync.Mutex // protects what follows, and the courses
@@ -85,8 +85,9 @@ type course struct {
 // newReplayer begins a replay. Its end releases it.
 func newReplayer(soft context.Context, open func(context.Context, string) (outlet, error), report func(*badLine)) *replayer {
 	work, fail := context.WithCancelCause(context.WithoutCancel(soft))
+	soft, stop := context.WithCancel(soft)
 	return &replayer{
-		outlet: open, report: report, soft: soft, work: work, fail: fail,
+		outlet: open, report: report, soft: soft, work: work, fail: func(err error) { fail(err); stop() },
 		lines: make(chan struct{}, replayWindow), subjects: map[string]*course{}, used: map[outlet]bool{},
 	}
 }
@@ -102,8 +103,6 @@ func (r *replayer) take(l *replayLine, bad *badLine) error {
 	case r.lines <- struct{}{}:
 	case <-r.soft.Done():
 		return r.soft.Err()
-	case <-r.work.Done():
-		return context.Cause(r.work)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,7 +130,7 @@ func (r *replayer) refuse(bad *badLine) {
 func (r *replayer) run(c *course) {
 	for {
 		r.mu.Lock()
-		if len(c.waiting) == 0 || r.soft.Err() != nil || r.work.Err() != nil {
+		if len(c.waiting) == 0 || r.soft.Err() != nil {
 			c.waiting, c.running = nil, false
 			r.mu.Unlock()
 			return
@@ -228,10 +227,10 @@ func (r *replayer) end() error {
 	}
 	<-done
 	err := context.Cause(r.work)
-	r.fail(nil) // releases the context
 	if err == nil {
 		err = r.soft.Err()
 	}
+	r.fail(nil) // releases the contexts
 	return err
 }
 

@@ -1,21 +1,21 @@
-// Command peers measures existing Go libraries and servers that spread small
-// updates between nodes, side by side, as anchors for a mesh of our own.
+// Command bench compares Tidings with other ways to bring small updates from
+// any node to all nodes, side by side on one machine. README.md says what each
+// row is, and what the figures mean.
 package main
 
-import "github.com/tidings-mesh/tidings/test/bench/harness"
+import (
+	"os"
+
+	"github.com/tidings-mesh/tidings/test/bench/harness"
+)
 
 func main() {
-	harness.Main([]harness.Spec{
-		tcpFloor,
-		tcpLogFloor,
-		serfDefault,
-		serfTuned,
-		memberlistDefault,
-		memberlistTuned,
-		gossipsubDefault,
-		gossipsubTuned,
-		natsCore,
-		natsStream,
+	os.Exit(harness.Main([]harness.Spec{
+		tidingsDisk,
 		natsStreamSync,
-	}, "etcd", "dskit")
+		tidingsMemory,
+		gossipsubTuned,
+		tcpLogFloor,
+		tcpFloor,
+	}))
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"strconv"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -14,33 +12,10 @@ import (
 	"github.com/tidings-mesh/tidings/test/bench/harness"
 )
 
-// What a user would pick instead: a cluster of 3 embedded NATS servers. Node
-// i is a client of server i mod 3 over loopback TCP.
-var natsCore = harness.Spec{
-	Name:    "nats-core",
-	Durable: "nothing",
-	Loss:    "at most once; nothing is kept for who is away",
-	Windows: []int{16, 1024},
-	Settle:  time.Second,
-	Start: func(env harness.Env) (harness.Mesh, error) {
-		return startNATS(env, false, false)
-	},
-}
-
-// A stream of 3 replicas in files; Publish waits for the stream's ack. Each
-// node has an ordered push consumer.
-var natsStream = harness.Spec{
-	Name:       "nats-js-r3",
-	Durable:    "in page cache of 2 of 3 servers when Publish returns (fsync every 2 min)",
-	Loss:       "at least once into the stream, ordered to each consumer",
-	Windows:    []int{256},
-	Publishers: 192,
-	Settle:     time.Second,
-	Start: func(env harness.Env) (harness.Mesh, error) {
-		return startNATS(env, true, false)
-	},
-}
-
+// What a user would pick instead: a cluster of 3 embedded NATS servers, node i
+// a client of server i mod 3 over loopback TCP. A stream of 3 replicas in
+// files, each append synced; Publish waits for the stream's ack. Each node has
+// an ordered push consumer.
 var natsStreamSync = harness.Spec{
 	Name:       "nats-js-r3-sync",
 	Durable:    "fsynced (sync_interval: always) on 2 of 3 servers when Publish returns",
@@ -49,19 +24,19 @@ var natsStreamSync = harness.Spec{
 	Publishers: 192,
 	Settle:     time.Second,
 	Start: func(env harness.Env) (harness.Mesh, error) {
-		return startNATS(env, true, true)
+		return startNATS(env)
 	},
 }
 
 type natsMesh struct {
 	servers []*server.Server
 	conns   []*nats.Conn
-	streams []nats.JetStreamContext // nil without JetStream
+	streams []nats.JetStreamContext
 }
 
-func startNATS(env harness.Env, stream, syncAlways bool) (harness.Mesh, error) {
+func startNATS(env harness.Env) (harness.Mesh, error) {
 	m := &natsMesh{}
-	if err := m.startServers(env.Dir, stream, syncAlways); err != nil {
+	if err := m.startServers(env.Dir); err != nil {
 		return nil, err
 	}
 	for i := range env.N {
@@ -70,25 +45,16 @@ func startNATS(env harness.Env, stream, syncAlways bool) (harness.Mesh, error) {
 			return nil, err
 		}
 		m.conns = append(m.conns, c)
-		if !stream {
-			if _, err := c.Subscribe("upd.>", func(msg *nats.Msg) { env.Deliver(i, msg.Data) }); err != nil {
-				return nil, err
-			}
-			continue
-		}
 		js, err := c.JetStream(nats.MaxWait(10 * time.Second))
 		if err != nil {
 			return nil, err
 		}
 		m.streams = append(m.streams, js)
 	}
-	if stream {
-		return m, m.startStream(env)
-	}
-	return m, m.awaitInterest(env.N)
+	return m, m.startStream(env)
 }
 
-func (m *natsMesh) startServers(dir string, stream, syncAlways bool) error {
+func (m *natsMesh) startServers(dir string) error {
 	const cluster = 3
 	ports, err := harness.FreePorts(cluster)
 	if err != nil {
@@ -105,9 +71,9 @@ func (m *natsMesh) startServers(dir string, stream, syncAlways bool) error {
 			Port:       server.RANDOM_PORT,
 			Cluster:    server.ClusterOpts{Name: "c", Host: "127.0.0.1", Port: ports[i]},
 			Routes:     routes,
-			JetStream:  stream,
+			JetStream:  true,
 			StoreDir:   filepath.Join(dir, fmt.Sprint("s", i)),
-			SyncAlways: syncAlways,
+			SyncAlways: true,
 			NoLog:      true,
 			NoSigs:     true,
 		})
@@ -152,11 +118,7 @@ func (m *natsMesh) startStream(env harness.Env) error {
 }
 
 func (m *natsMesh) Publish(node int, payload []byte) error {
-	subject := fmt.Sprint("upd.", node)
-	if m.streams == nil {
-		return m.conns[node].Publish(subject, payload)
-	}
-	_, err := m.streams[node].Publish(subject, payload)
+	_, err := m.streams[node].Publish(fmt.Sprint("upd.", node), payload)
 	return err
 }
 
@@ -167,30 +129,4 @@ func (m *natsMesh) Close() {
 	for _, s := range m.servers {
 		s.Shutdown()
 	}
-}
-
-// awaitInterest waits until every node hears every node: subscriptions travel
-// between servers after they are made, and what is published earlier is lost.
-func (m *natsMesh) awaitInterest(n int) error {
-	var heard sync.Map // [2]int{from, to}
-	for to, c := range m.conns {
-		sub, err := c.Subscribe("probe.*", func(msg *nats.Msg) {
-			from, _ := strconv.Atoi(string(msg.Data))
-			heard.Store([2]int{from, to}, true)
-		})
-		if err != nil {
-			return err
-		}
-		defer sub.Unsubscribe()
-	}
-	return waitFor(20*time.Second, func() bool {
-		for from, c := range m.conns {
-			c.Publish(fmt.Sprint("probe.", from), []byte(strconv.Itoa(from)))
-			c.Flush()
-		}
-		time.Sleep(100 * time.Millisecond)
-		pairs := 0
-		heard.Range(func(any, any) bool { pairs++; return true })
-		return pairs == n*n
-	})
 }

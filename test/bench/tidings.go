@@ -1,3 +1,154 @@
 package main
 
-import _ "github.com/tidings-mesh/tidings/node"
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidings-mesh/tidings/gossip"
+	"github.com/tidings-mesh/tidings/node"
+	"github.com/tidings-mesh/tidings/test/bench/harness"
+)
+
+// Tidings as a service embeds it: a data directory for each node, one
+// encrypted port on loopback, membership by serf. Publish returns once the
+// update is synced at its origin. An update is delivered on a node when that
+// node's feed yields it: verified, applied, indexed, and there for every poll.
+var tidingsDisk = harness.Spec{
+	Name:       "tidings",
+	Durable:    "synced at the publisher when Publish returns; at each receiver within 20 ms of delivery",
+	Loss:       "none",
+	Windows:    []int{256, 1024},
+	Publishers: 192,
+	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, true) },
+}
+
+// The same without data directories.
+var tidingsMemory = harness.Spec{
+	Name:       "tidings-mem",
+	Durable:    "nothing",
+	Loss:       "none while one node lives",
+	Windows:    []int{256, 1024},
+	Publishers: 192,
+	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, false) },
+}
+
+// subjectsPerNode is how many subjects each node writes, in turn. Each subject
+// has one writer, as most status does.
+const subjectsPerNode = 16
+
+type tidingsMesh struct {
+	ctx      context.Context
+	stop     context.CancelFunc
+	nodes    []*node.Node
+	subjects [][]string
+	turn     []atomic.Uint64
+	feeds    sync.WaitGroup
+}
+
+func startTidings(env harness.Env, durable bool) (harness.Mesh, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	m := &tidingsMesh{ctx: ctx, stop: stop, turn: make([]atomic.Uint64, env.N)}
+	if err := m.open(env, durable); err != nil {
+		m.Close()
+		return nil, err
+	}
+	for i, n := range m.nodes {
+		m.feeds.Go(func() { follow(ctx, i, n, env.Deliver) })
+	}
+	return m, nil
+}
+
+// open starts the nodes, one after the other as a fleet would not: all of them
+// join through the first.
+func (m *tidingsMesh) open(env harness.Env, durable bool) error {
+	var join []string
+	for i := range env.N {
+		name := fmt.Sprintf("bench-%02d", i)
+		c := node.Config{Name: name, Authority: fmt.Sprintf("service-%02d", i), Bind: "127.0.0.1:0", Join: join}
+		if durable {
+			c.DataDir = filepath.Join(env.Dir, name)
+		}
+		n, err := node.Open(m.ctx, c)
+		if err != nil {
+			return fmt.Errorf("open node %d: %w", i, err)
+		}
+		m.nodes = append(m.nodes, n)
+		if i == 0 {
+			join = []string{n.Addr()}
+		}
+		var subjects []string
+		for s := range subjectsPerNode {
+			subjects = append(subjects, fmt.Sprintf("status/%02d/%02d", i, s))
+		}
+		m.subjects = append(m.subjects, subjects)
+	}
+	return waitFor(60*time.Second, func() bool {
+		for _, n := range m.nodes {
+			if !n.Readiness().Ready || alive(n) != env.N {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// alive is how many members a node sees alive, itself included.
+func alive(n *node.Node) int {
+	count := 0
+	for _, member := range n.Mesh().Members {
+		if member.Status == string(gossip.StatusAlive) {
+			count++
+		}
+	}
+	return count
+}
+
+// follow consumes a node's feed.
+func follow(ctx context.Context, i int, n *node.Node, deliver harness.Deliver) {
+	for batch, err := range n.Changes(ctx) {
+		if err != nil {
+			if ctx.Err() == nil {
+				fmt.Fprintf(os.Stderr, "feed of node %d: %v\n", i, err)
+			}
+			return
+		}
+		for _, u := range batch.Updates {
+			deliver(i, u.Delta)
+		}
+	}
+}
+
+func (m *tidingsMesh) Publish(i int, payload []byte) error {
+	turn := m.turn[i].Add(1)
+	_, err := m.nodes[i].Publish(m.ctx, node.Draft{Subject: m.subjects[i][turn%subjectsPerNode], Delta: payload})
+	return err
+}
+
+func (m *tidingsMesh) Close() {
+	m.stop()
+	m.feeds.Wait()
+	var closing sync.WaitGroup
+	for _, n := range m.nodes {
+		closing.Go(func() {
+			if err := n.Close(); err != nil {
+				fmt.Fprintln(os.Stderr, "close:", err)
+			}
+		})
+	}
+	closing.Wait()
+}
+
+// waitFor polls until ok, or fails after limit.
+func waitFor(limit time.Duration, ok func() bool) error {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return nil
+		}
+	}
+	return fmt.Errorf("the mesh did not form within %v", limit)
+}

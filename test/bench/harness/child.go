@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Job is one run, done in a process of its own so that CPU time, peak memory
-// and loopback bytes belong to it alone.
+// Job is one run, done in a process of its own.
 type Job struct {
 	Peer    string  `json:"peer"`
 	Phase   string  `json:"phase"`
@@ -18,42 +17,56 @@ type Job struct {
 	Count   int     `json:"count"`
 	Window  int     `json:"window"`
 	Secs    float64 `json:"secs"`
+	Run     int     `json:"run"`
 	Dir     string  `json:"dir"`
 	NetNS   bool    `json:"netns"`
+	Profile string  `json:"profile"` // where a CPU profile goes, empty for none
 }
 
-// Child runs the job given as JSON and writes its Result to fd 3.
-func Child(specs []Spec, job string) {
+// result is what is known of a run before it began.
+func (j Job) result(failure string) Result {
+	return Result{Peer: j.Peer, Phase: j.Phase, N: j.N, Rate: j.Rate, Window: j.Window, Payload: j.Payload, Run: j.Run, Failure: failure}
+}
+
+// child runs the job given as JSON, writes its Result to file descriptor 3 and
+// ends the process.
+func child(specs []Spec, job string) {
 	var j Job
 	if err := json.Unmarshal([]byte(job), &j); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
 	r := run(specs, j)
-	r.Isolated = j.NetNS
-	out := os.NewFile(3, "result")
-	if err := json.NewEncoder(out).Encode(r); err != nil {
+	if err := json.NewEncoder(os.NewFile(3, "result")).Encode(r); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(0) // no orderly shutdown of leftovers: the process is the unit
+	os.Exit(0) // no orderly end of leftovers: the process is the unit
 }
 
 func run(specs []Spec, j Job) Result {
+	if j.N < 2 || j.N > maxNodes {
+		return j.result(fmt.Sprintf("%d nodes: 2 to %d", j.N, maxNodes))
+	}
 	if j.NetNS {
 		if err := LoopbackUp(); err != nil {
-			return Result{Peer: j.Peer, Phase: j.Phase, N: j.N, Failure: "loopback: " + err.Error()}
+			return j.result("loopback: " + err.Error())
 		}
 	}
+	began, load := time.Now(), loadAverage()
 	for _, s := range specs {
 		if s.Name != j.Peer {
 			continue
 		}
 		env := Env{N: j.N, Dir: j.Dir}
-		if j.Phase == "latency" {
-			return Latency(s, env, j.Payload, j.Rate, j.Count)
+		measured := throughput
+		if j.Phase == PhaseLatency {
+			measured = latency
 		}
-		return Throughput(s, env, j.Payload, j.Window, time.Duration(j.Secs*float64(time.Second)))
+		r := measured(s, env, j)
+		r.Peer, r.Phase, r.N, r.Rate, r.Window, r.Payload, r.Run = j.Peer, j.Phase, j.N, j.Rate, j.Window, j.Payload, j.Run
+		r.Isolated, r.Began, r.Load = j.NetNS, began.UTC().Format(time.RFC3339), load
+		return r
 	}
-	return Result{Peer: j.Peer, Failure: "no such peer"}
+	return j.result("no such peer")
 }

@@ -83,32 +83,54 @@ func (g *GroupLog) loop() {
 // Close stops the log; what is queued and not synced is dropped.
 func (g *GroupLog) Close() { close(g.quit) }
 
-// Disk prints what fsync costs where dir is.
-func Disk(w io.Writer, dir string, length time.Duration) error {
-	fmt.Fprintln(w, "| disk probe | appends/s | p50 ms | p99 ms | max ms |")
-	fmt.Fprintln(w, "|---|--:|--:|--:|--:|")
-	for _, p := range []struct {
-		name string
-		sync func(*os.File) error
-	}{
-		{"4 KiB append + fsync, one writer", (*os.File).Sync},
-		{"4 KiB append + fdatasync, one writer", func(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }},
-	} {
-		lats, rate, err := serialAppends(filepath.Join(dir, "serial"), p.sync, length)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(w, "| %s | %.0f | %.2f | %.2f | %.2f |\n", p.name, rate, quantile(lats, .5), quantile(lats, .99), lats[len(lats)-1])
+// Probe is what synced appends cost, measured one way.
+type Probe struct {
+	Name   string  `json:"name"`
+	PerSec float64 `json:"appends_per_s"`
+	Syncs  float64 `json:"syncs_per_s"`
+	P50ms  float64 `json:"p50_ms"`
+	P99ms  float64 `json:"p99_ms"`
+	MaxMs  float64 `json:"max_ms"`
+}
+
+func newProbe(name string, lats []float64, rate, syncs float64) Probe {
+	return Probe{name, rate, syncs, quantile(lats, .5), quantile(lats, .99), lats[len(lats)-1]}
+}
+
+// Disk measures what synced appends cost where dir is, each way for length.
+func Disk(dir string, length time.Duration) ([]Probe, error) {
+	lats, rate, err := serialAppends(filepath.Join(dir, "serial"), (*os.File).Sync, length)
+	if err != nil {
+		return nil, err
 	}
-	for _, writers := range []int{16, 256} {
-		lats, rate, syncs, err := groupAppends(filepath.Join(dir, fmt.Sprint("group", writers)), writers, length)
+	out := []Probe{newProbe("4 KiB append + fsync, one writer", lats, rate, rate)}
+	for _, writers := range []int{1, 64, 256} {
+		p, err := SyncedAppends(dir, writers, length)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		fmt.Fprintf(w, "| 256 B records, group commit, %d waiting writers (%.0f fdatasync/s) | %.0f | %.2f | %.2f | %.2f |\n",
-			writers, syncs, rate, quantile(lats, .5), quantile(lats, .99), lats[len(lats)-1])
+		out = append(out, p)
 	}
-	return nil
+	return out, nil
+}
+
+// SyncedAppends measures writers that append a record of 256 bytes each, wait
+// until it is on disk, and append the next; waiting ones share an fdatasync.
+func SyncedAppends(dir string, writers int, length time.Duration) (Probe, error) {
+	lats, rate, syncs, err := groupAppends(filepath.Join(dir, fmt.Sprint("group", writers)), writers, length)
+	if err != nil {
+		return Probe{}, err
+	}
+	return newProbe(fmt.Sprintf("256 B append + fdatasync, %d writers in groups", writers), lats, rate, syncs), nil
+}
+
+// PrintDisk writes probes as a table in Markdown.
+func PrintDisk(w io.Writer, probes []Probe) {
+	fmt.Fprintln(w, "| disk probe | appends/s | syncs/s | p50 ms | p99 ms | max ms |")
+	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|")
+	for _, p := range probes {
+		fmt.Fprintf(w, "| %s | %.0f | %.0f | %.2f | %.2f | %.2f |\n", p.Name, p.PerSec, p.Syncs, p.P50ms, p.P99ms, p.MaxMs)
+	}
 }
 
 func serialAppends(path string, sync func(*os.File) error, length time.Duration) ([]float64, float64, error) {

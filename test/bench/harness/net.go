@@ -3,6 +3,8 @@ package harness
 import (
 	"fmt"
 	"net"
+
+	"golang.org/x/sys/unix"
 )
 
 // FreePorts finds n loopback TCP ports that are free now.
@@ -21,3 +23,21 @@ func FreePorts(n int) ([]int, error) {
 
 // Loopback is the address of a port.
 func Loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// LoopbackUp brings up lo in a fresh network namespace.
+func LoopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, ifr); err != nil {
+		return err
+	}
+	ifr.SetUint16(ifr.Uint16() | unix.IFF_UP)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}

@@ -179,7 +179,7 @@ func (w *window) acquire() bool {
 		if w.out.Add(1) <= w.limit {
 			return true
 		}
-		w.out.Add(-1)
+		w.release()
 		w.mu.Lock()
 		w.waiting.Add(1)
 		for w.out.Load() > w.low && !w.closed.Load() {

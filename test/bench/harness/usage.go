@@ -2,8 +2,10 @@ package harness
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"runtime/metrics"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -12,17 +14,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// usage measures what this process and its loopback consume.
+// usage measures what this process and its loopback device consume.
 type usage struct {
-	cpu0  time.Duration
-	at    time.Time
-	wire0 float64
-	heap  atomic.Uint64
-	quit  chan struct{}
+	cpu0    time.Duration
+	at      time.Time
+	wire0   float64
+	heap    atomic.Uint64
+	quit    chan struct{}
+	profile *os.File
 }
 
-func startUsage() *usage {
-	u := &usage{cpu0: cpuTime(), at: time.Now(), wire0: loopbackBytes(), quit: make(chan struct{})}
+// startUsage begins, with a CPU profile if it is told a file for one.
+func startUsage(profile string) *usage {
+	u := &usage{cpu0: CPUTime(), at: time.Now(), wire0: loopbackBytes(), quit: make(chan struct{})}
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "no profile:", err)
+		} else {
+			u.profile = f
+		}
+	}
 	go func() {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
@@ -42,13 +57,17 @@ func startUsage() *usage {
 
 func (u *usage) stop(r *Result, complete int) {
 	close(u.quit)
-	cpu := (cpuTime() - u.cpu0).Seconds()
+	cpu := (CPUTime() - u.cpu0).Seconds()
 	r.CPUCores = cpu / time.Since(u.at).Seconds()
 	if complete > 0 {
 		r.CPUPer1k = cpu / float64(complete) * 1000
 	}
 	r.HeapMB = float64(u.heap.Load()) / (1 << 20)
-	r.RSSMB = peakRSS() / (1 << 20)
+	r.RSSMB = PeakRSS() / (1 << 20)
+	if u.profile != nil {
+		pprof.StopCPUProfile()
+		u.profile.Close()
+	}
 }
 
 func (u *usage) wire(r *Result, receipts float64) {
@@ -57,7 +76,8 @@ func (u *usage) wire(r *Result, receipts float64) {
 	}
 }
 
-func cpuTime() time.Duration {
+// CPUTime is what this process has used, user and system.
+func CPUTime() time.Duration {
 	var ru unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &ru) != nil {
 		return 0
@@ -65,13 +85,24 @@ func cpuTime() time.Duration {
 	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 }
 
-// loopbackBytes reads the transmit counter of lo.
-func loopbackBytes() float64 {
-	f := lineField("/proc/net/dev", "lo:", 9)
-	return f
-}
+// loopbackBytes is the transmit counter of lo.
+func loopbackBytes() float64 { return lineField("/proc/net/dev", "lo:", 9) }
 
-func peakRSS() float64 { return lineField("/proc/self/status", "VmHWM:", 1) * 1024 }
+// PeakRSS is the most memory that this process had, in bytes.
+func PeakRSS() float64 { return lineField("/proc/self/status", "VmHWM:", 1) * 1024 }
+
+// RSS is the memory that this process has, in bytes.
+func RSS() float64 { return lineField("/proc/self/status", "VmRSS:", 1) * 1024 }
+
+func loadAverage() float64 {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	v, _ := strconv.ParseFloat(first, 64)
+	return v
+}
 
 func lineField(path, key string, field int) float64 {
 	f, err := os.Open(path)
@@ -87,22 +118,4 @@ func lineField(path, key string, field int) float64 {
 		}
 	}
 	return 0
-}
-
-// LoopbackUp brings up lo in a fresh network namespace.
-func LoopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFFLAGS, ifr); err != nil {
-		return err
-	}
-	ifr.SetUint16(ifr.Uint16() | unix.IFF_UP)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
