@@ -83,7 +83,7 @@ func FuzzTailNext(f *testing.F) {
 		if len(header) > maxHeader || len(body) > MaxDelta {
 			return // no run holds them
 		}
-		before, tail := tails[begun], tails[begun].Clone()
+		before, tail := tails[begun].Clone(), tails[begun].Clone()
 		e := Entry{Header: header, Body: body, Hash: HashUpdate(tail.Hash, header, body)}
 		p := tail.begin()
 		u, err := tail.Next(&e)

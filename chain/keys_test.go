@@ -236,3 +236,45 @@ func TestKeysOfOthersAreTheirs(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, first.ID.Origin, r.ID.Origin)
 }
+
+// What an old copy of the store remembers of a key gives way to what the chain
+// says that it was used for since.
+func TestAdoptedKeyBeatsAnOlderAnswer(t *testing.T) {
+	const now = 1_700_000_000_000
+	p, q := newParty(t, "a", "warehouse"), newParty(t, "a", "warehouse")
+	_, err := q.try(t, now-keyLife-1000, keyed("k", "order/2", `{"s":null}`))
+	require.NoError(t, err)
+	r, err := p.try(t, now-2000, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	require.Equal(t, chain.Accepted, q.accept(t, p.runs[0], now).Verdict)
+	again, err := q.try(t, now, keyed("k", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	require.True(t, again.Repeated)
+	require.Equal(t, r.ID, again.ID)
+	// And the other way round: a later answer stays.
+	z := newParty(t, "a", "warehouse")
+	_, err = z.try(t, now-1000, keyed("k", "order/2", `{"s":null}`))
+	require.NoError(t, err)
+	require.Equal(t, chain.Accepted, z.accept(t, p.runs[0], now).Verdict)
+	again, err = z.try(t, now, keyed("k", "order/2", `{"s":null}`))
+	require.NoError(t, err)
+	require.True(t, again.Repeated && again.Unchanged)
+}
+
+// A cause is checked like any dep: one that names no update is the draft's
+// fault, not the store's.
+func TestPrepareRefusesCausesOfNothing(t *testing.T) {
+	p, f := begun(t)
+	for _, seq := range []uint64{0, 1 << 63, 1<<64 - 1} {
+		_, err := chain.Prepare(chain.Draft{Subject: "order/1", Delta: []byte(`{}`), Cause: f.id(seq), Hook: "r"})
+		var draft *chain.DraftError
+		require.ErrorAs(t, err, &draft)
+		require.Equal(t, "cause", draft.Field)
+		require.ErrorIs(t, err, chain.ErrDraft)
+	}
+	prepared, err := chain.Prepare(chain.Draft{Subject: "order/1", Delta: []byte(`{"a":9}`), Cause: f.id(3), Hook: "r"})
+	require.NoError(t, err)
+	r, err := p.ledger.Append(prepared, 5000)
+	require.NoError(t, err)
+	require.Contains(t, r.Deps, f.id(3))
+}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,8 +19,12 @@ import (
 type Config struct {
 	// Name tells the node from others for people; it must differ from every
 	// other node's of the mesh. Default: that which the data directory began
-	// with, which it must not contradict. Required without a data directory.
+	// with, which it must not contradict, else DefaultName. One of
+	// the two is required for a new directory or none.
 	Name string
+	// DefaultName is the name of a node without a Name whose data directory is
+	// new, or that has none.
+	DefaultName string
 	// Authority is the service that the node writes for. Several nodes may
 	// write for one. Default: that of the data directory, else the name.
 	Authority string
@@ -109,8 +114,9 @@ func (c *Config) setDefaults() {
 	if c.Version == "" {
 		c.Version = moduleVersion()
 	}
-	if c.Authority == "" && c.DataDir == "" {
-		c.Authority = c.Name
+	if c.DataDir == "" {
+		c.Name = cmp.Or(c.Name, c.DefaultName)
+		c.Authority = cmp.Or(c.Authority, c.Name)
 	}
 }
 
@@ -133,7 +139,7 @@ func moduleVersion() string {
 
 func (c *Config) validate() error {
 	type field struct{ name, value string }
-	for _, f := range []field{{"Name", c.Name}, {"Authority", c.Authority}, {"Zone", c.Zone}} {
+	for _, f := range []field{{"Name", c.Name}, {"DefaultName", c.DefaultName}, {"Authority", c.Authority}, {"Zone", c.Zone}} {
 		if f.value == "" {
 			continue
 		}

@@ -117,7 +117,7 @@ func (n *Node) openStore(context.Context) error {
 		n.onClose("store", n.store.Close)
 		return nil
 	}
-	dir, err := store.OpenDir(n.cfg.DataDir, store.DirOptions{Name: n.cfg.Name, Authority: n.cfg.Authority, DefaultName: n.cfg.Name})
+	dir, err := store.OpenDir(n.cfg.DataDir, store.DirOptions{Name: n.cfg.Name, Authority: n.cfg.Authority, DefaultName: n.cfg.DefaultName})
 	if err != nil {
 		return err
 	}

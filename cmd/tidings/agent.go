@@ -71,9 +71,7 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 	// Until the server owns it; closing it twice is no failure.
 	a.stops = append(a.stops, func() error { _ = listener.Close(); return nil })
 	cfg.AdvertiseHTTP = f.advertiseHTTP(listener.Addr())
-	if cfg.Name == "" && !begun(f.DataDir) {
-		cfg.Name = f.nameFor(listener.Addr())
-	}
+	cfg.DefaultName = f.nameFor(listener.Addr())
 	if f.DataDir == "" {
 		a.log.Warn("no --data-dir: all is in memory, is lost at the end, and this is a new origin")
 	}
@@ -86,7 +84,7 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 	}
 	a.stops = append(a.stops, n.Close)
 	a.serve(listener, n.Handler())
-	a.log.Info("listening", slog.String("bind", meshAddress(n)), slog.String("http", listener.Addr().String()))
+	a.log.Info("listening", slog.String("bind", n.Addr()), slog.String("http", listener.Addr().String()))
 	if f.AddrFile == "" {
 		return nil
 	}
@@ -203,23 +201,13 @@ func (f *agentFlags) advertiseHTTP(listens net.Addr) string {
 	return listens.String()
 }
 
-// meshAddress is where a node talks to others, its port 0 resolved.
-func meshAddress(n *node.Node) string {
-	for _, m := range n.Mesh().Members {
-		if m.Origin == n.Origin() {
-			return m.Addr
-		}
-	}
-	return ""
-}
-
 // writeAddresses tells whoever started the node where it listens.
 func writeAddresses(path string, n *node.Node, http net.Addr) error {
 	text, err := json.Marshal(struct {
 		Bind   string `json:"bind"`
 		HTTP   string `json:"http"`
 		Origin string `json:"origin"`
-	}{meshAddress(n), http.String(), n.Origin().String()})
+	}{n.Addr(), http.String(), n.Origin().String()})
 	if err != nil {
 		return err
 	}

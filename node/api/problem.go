@@ -162,6 +162,8 @@ func draftProblem(e *chain.DraftError) *Problem {
 		code = CodeUnknownDependency
 	case errors.Is(e.Err, chain.ErrReactions):
 		code = CodeNotAllowed
+	case errors.Is(e.Err, chain.ErrKeyReused):
+		code = CodeKeyReused
 	}
 	return newProblem(code, e.Field, e.Error())
 }
