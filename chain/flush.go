@@ -69,9 +69,12 @@ type HeadChange struct {
 	Genesis *Genesis
 }
 
+// maxGrow bounds the room that is made for a batch beforehand, in bytes.
+const maxGrow = 1 << 20
+
 // Flush ends the batch: it returns the writes that make it durable and what to
-// do once they are. The caller owns the batch; an
-// empty one needs no commit. now is in Unix milliseconds.
+// do once they are. The caller owns the batch; an empty one needs no commit.
+// now is in Unix milliseconds.
 func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
 	tx := &l.tx
 	if len(tx.keys) > 0 {
@@ -88,6 +91,8 @@ func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
 	woken := tx.woken
 	*tx = newBatchState()
 	tx.woken = woken
+	// The next batch is likely to be about as large.
+	tx.batch.Grow(min(batch.Size(), maxGrow))
 	return &batch, &effects, nil
 }
 

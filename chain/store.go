@@ -1,6 +1,9 @@
 package chain
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // Reader reads ordered keys. Get and Scan are safe for concurrent use, with
 // each other and with a Store's writes; an Iterator belongs to one goroutine.
@@ -71,6 +74,9 @@ type batchOp struct {
 	key, value int // end offsets in buf
 	delete     bool
 }
+
+// Grow makes room for writes of so many bytes in all.
+func (b *Batch) Grow(size int) { b.buf = slices.Grow(b.buf, size) }
 
 // Set writes key. The batch copies both.
 func (b *Batch) Set(key, value []byte) {

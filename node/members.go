@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/netip"
 
 	"github.com/tidings-mesh/tidings/gossip"
@@ -22,6 +24,8 @@ func (n *Node) noteMembers(members []gossip.Member) {
 	m := n.mesh
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	was := maps.Clone(m.known)
+	defer func() { m.unstored = m.unstored || !maps.Equal(was, m.known) }()
 	seen := map[string]bool{}
 	for _, member := range members {
 		if member.Origin == n.info.Origin || member.Name == n.info.Node {
@@ -59,21 +63,36 @@ func (n *Node) noteMembers(members []gossip.Member) {
 
 // storeKnown keeps the known members in the store.
 func (n *Node) storeKnown() {
+	n.mesh.mu.Lock()
+	unstored := n.mesh.unstored
+	n.mesh.mu.Unlock()
+	if unstored {
+		ctx, cancel := context.WithTimeout(context.Background(), watchEvery)
+		defer cancel()
+		_ = n.writer.do(ctx, n.stageKnown) // else at the next look
+	}
+}
+
+// stageKnown puts the known members into the writer's batch under way, if they
+// have changed. It is the writer's, before each batch that may have own updates:
+// so whoever is sent one is known after a crash.
+func (n *Node) stageKnown() error {
 	m := n.mesh
+	if m == nil {
+		return nil
+	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.unstored {
+		return nil
+	}
 	b, err := json.Marshal(m.known)
-	same := string(b) == m.stored
-	m.mu.Unlock()
-	if err != nil || same {
-		return
+	if err != nil {
+		return fmt.Errorf("encode known members: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), watchEvery)
-	defer cancel()
-	if n.writer.do(ctx, func() error { n.writer.ledger.PutPrivate(knownMembers, b); return nil }) == nil {
-		m.mu.Lock()
-		m.stored = string(b)
-		m.mu.Unlock()
-	}
+	n.writer.ledger.PutPrivate(knownMembers, b)
+	m.unstored = false
+	return nil
 }
 
 // noteCaughtUp ends the first catch-up.

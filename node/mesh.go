@@ -26,13 +26,14 @@ type mesh struct {
 	clock atomic.Pointer[gossip.Clock]
 	conv  atomic.Pointer[convergence]
 
-	mu     sync.Mutex // protects what follows
-	acked  map[chain.Origin]chain.Seq
-	moved  chan struct{} // closed when acked moves
-	known  map[string]knownMember
-	stored string // known as it was stored last
-	met    bool   // another member was seen alive
-	failed map[string]bool
+	mu    sync.Mutex // protects what follows
+	acked map[chain.Origin]chain.Seq
+	moved chan struct{} // closed when acked moves
+	known map[string]knownMember
+	// unstored says that known has changed since it was stored.
+	unstored bool
+	met      bool // another member was seen alive
+	failed   map[string]bool
 }
 
 // knownMember is a member that the store remembers, by its name.
@@ -69,7 +70,6 @@ func (n *Node) startMesh(ctx context.Context) error {
 		if err := json.Unmarshal(b, &m.known); err != nil {
 			return fmt.Errorf("known members: %w: %w", chain.ErrCorrupt, err)
 		}
-		m.stored = string(b)
 	}
 	tags := gossip.Tags{
 		Name: n.info.Node, Authority: n.info.Authority, Zone: n.cfg.Zone, HTTP: n.cfg.AdvertiseHTTP, Durable: n.info.Durable,
@@ -395,8 +395,9 @@ func (n *Node) Forget(_ context.Context, name string) error {
 	err := n.mesh.exchange.Forget(name)
 	n.mesh.mu.Lock()
 	_, remembered := n.mesh.known[name]
-	if err == nil || errors.Is(err, gossip.ErrNoMember) {
+	if remembered && (err == nil || errors.Is(err, gossip.ErrNoMember)) {
 		delete(n.mesh.known, name)
+		n.mesh.unstored = true
 	}
 	n.mesh.mu.Unlock()
 	switch {

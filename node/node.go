@@ -75,12 +75,22 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	return n, nil
 }
 
-func open(ctx context.Context, cfg Config) (*Node, error) {
+func newNode(cfg Config) *Node {
 	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, state: newReadiness(), closed: make(chan struct{}), failed: make(chan struct{})}
 	n.started = n.now()
-	for _, step := range []func(context.Context) error{
+	return n
+}
+
+// steps are those of a start, in their order.
+func (n *Node) steps() []func(context.Context) error {
+	return []func(context.Context) error{
 		n.openStore, n.openLedger, n.openHandler, n.startMesh, n.openMetrics, n.startWriter, n.recover,
-	} {
+	}
+}
+
+func open(ctx context.Context, cfg Config) (*Node, error) {
+	n := newNode(cfg)
+	for _, step := range n.steps() {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -153,12 +163,12 @@ func (n *Node) openLedger(context.Context) error {
 	}
 	n.archive = chain.NewArchive(ledger)
 	n.metrics = newMetrics()
-	n.outbox = &outbox{queue: make(chan *pending, n.cfg.Outbox)}
+	n.outbox = newOutbox(n.cfg.Outbox)
 	n.writer = &writer{
 		log: n.log, ledger: ledger, archive: n.archive, store: n.store, metrics: n.metrics, now: n.now,
 		outbox: n.outbox.queue, appendable: n.state.appendable, inbox: make(chan *arrival, 64), calls: make(chan func()),
 		quit: make(chan struct{}), done: make(chan struct{}),
-		gate: n.mayPublish, limit: n.timeLimit, heard: n.tellMesh, applied: map[chain.Origin]chain.Head{},
+		gate: n.mayPublish, limit: n.timeLimit, stage: n.stageKnown, heard: n.tellMesh, applied: map[chain.Origin]chain.Head{},
 	}
 	return nil
 }

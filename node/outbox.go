@@ -55,8 +55,15 @@ func (p *pending) resolve(r chain.Receipt, err error) {
 type outbox struct {
 	queue chan *pending
 
+	closing sync.Once
+	quit    chan struct{} // closed when nothing is taken any more
+
 	mu     sync.RWMutex // held for reading while something is put in
 	closed bool
+}
+
+func newOutbox(size int) *outbox {
+	return &outbox{queue: make(chan *pending, size), quit: make(chan struct{})}
 }
 
 func newPending(d chain.Draft) *pending {
@@ -95,14 +102,17 @@ func (o *outbox) put(ctx context.Context, p *pending) error {
 	select {
 	case o.queue <- p:
 		return nil
+	case <-o.quit:
+		return chain.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// close refuses drafts from now on. Those in the queue stay the writer's. The
-// writer must still run, so that those who wait for room get it.
+// close refuses drafts from now on, also those that wait for room: a writer that
+// may not append makes none. Those in the queue stay the writer's.
 func (o *outbox) close() {
+	o.closing.Do(func() { close(o.quit) })
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true

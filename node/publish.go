@@ -40,7 +40,10 @@ func (n *Node) Enqueue(ctx context.Context, d Draft) (*Ack, error) {
 	if p.prepared == nil {
 		return nil, p.err
 	}
-	return p, n.outbox.offer(p)
+	if err := n.outbox.offer(p); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // Wait returns once the updates are applied on this node, or ctx ends.

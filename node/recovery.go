@@ -82,7 +82,11 @@ func (n *Node) recover(ctx context.Context) error {
 	n.background(func(quit context.Context) {
 		waiting, cancel := context.WithTimeout(quit, n.cfg.RecoverWait)
 		defer cancel()
-		if !n.awaitOwn(waiting) && quit.Err() == nil {
+		recovered := n.awaitOwn(waiting)
+		if quit.Err() != nil {
+			return // what waits in the outbox must not be appended now
+		}
+		if !recovered {
 			n.log.Warn("no peer that holds this node's chain answered; the data directory is unchanged, so it goes on from there",
 				"waited", n.cfg.RecoverWait, "seq", n.archive.Head(n.info.Origin).Seq)
 		}

@@ -40,6 +40,8 @@ type writer struct {
 	gate func() error
 	// limit is the latest time that is applied, in Unix milliseconds; 0 for none.
 	limit func(now int64) int64
+	// stage adds records of the node's own to a batch with drafts.
+	stage func() error
 	// urgent is set while a peer waits for what it sent to be durable.
 	urgent atomic.Bool
 	// heard is told what a batch did, after its commit: the mesh.
@@ -90,6 +92,10 @@ func (w *writer) run() {
 	defer close(w.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	// What opening the ledger applied, which nothing held back any more.
+	if err := w.commit(&batch{}); err != nil {
+		w.fail(err)
+	}
 	for {
 		timer.Reset(w.idle())
 		var b batch
@@ -217,6 +223,11 @@ func (w *writer) apply(b *batch) error {
 		}
 		b.outcomes = append(b.outcomes, outcomes)
 	}
+	if len(b.drafts) > 0 {
+		if err := w.stage(); err != nil {
+			return err
+		}
+	}
 	for _, p := range b.drafts {
 		if err := w.gate(); err != nil {
 			b.receipts = append(b.receipts, receipt{err: err})
@@ -278,7 +289,13 @@ func (w *writer) commit(b *batch) error {
 		c.durable = w.synced()
 	}
 	w.heard(c)
-	return nil
+	if !w.ledger.Pending() {
+		return nil
+	}
+	if err := w.ledger.Continue(w.now().UnixMilli()); err != nil {
+		return fmt.Errorf("apply what waited: %w", err)
+	}
+	return w.commit(&batch{})
 }
 
 // synced notes that all that was committed is durable, and returns the applied

@@ -87,21 +87,30 @@ func (m *tidingsMesh) open(env harness.Env, durable bool) error {
 		}
 		m.subjects = append(m.subjects, subjects)
 	}
-	return waitFor(60*time.Second, func() bool {
-		for _, n := range m.nodes {
-			if !n.Readiness().Ready || alive(n) != env.N {
-				return false
-			}
+	if err := waitFor(30*time.Second, func() bool { return m.missing() == "" }); err != nil {
+		return fmt.Errorf("%w: %s", err, m.missing())
+	}
+	return nil
+}
+
+// missing says what the mesh still lacks to be whole, empty if nothing.
+func (m *tidingsMesh) missing() string {
+	for i, n := range m.nodes {
+		if r := n.Readiness(); !r.Ready {
+			return fmt.Sprintf("node %d is not ready: %s", i, r.Reason)
 		}
-		return true
-	})
+		if got := alive(n); got != len(m.nodes) {
+			return fmt.Sprintf("node %d sees %d of %d members", i, got, len(m.nodes))
+		}
+	}
+	return ""
 }
 
 // alive is how many members a node sees alive, itself included.
 func alive(n *node.Node) int {
 	count := 0
 	for _, member := range n.Mesh().Members {
-		if member.Status == string(gossip.StatusAlive) {
+		if member.Status == gossip.StatusAlive.String() {
 			count++
 		}
 	}

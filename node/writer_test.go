@@ -1,0 +1,145 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/chain/store"
+	"github.com/tidings-mesh/tidings/gossip"
+)
+
+// author is a ledger in memory, for runs as a peer would send them.
+type author struct {
+	t      *testing.T
+	store  chain.Store
+	ledger *chain.Ledger
+}
+
+func newAuthor(t *testing.T, seed byte) *author {
+	t.Helper()
+	key := ed25519.NewKeyFromSeed(append(make([]byte, ed25519.SeedSize-1), seed))
+	s := store.Memory()
+	l, err := chain.NewLedger(s, chain.Config{Key: key, Node: fmt.Sprint("n", seed), Authority: fmt.Sprint("a", seed)}, time.Now().UnixMilli())
+	require.NoError(t, err)
+	return &author{t, s, l}
+}
+
+func (a *author) publish(drafts ...chain.Draft) []*chain.Run {
+	now := time.Now().UnixMilli()
+	for _, d := range drafts {
+		p, err := chain.Prepare(d)
+		require.NoError(a.t, err)
+		_, err = a.ledger.Append(p, now)
+		require.NoError(a.t, err)
+	}
+	return a.flush()
+}
+
+func (a *author) accept(runs []*chain.Run) {
+	for _, r := range runs {
+		_, err := a.ledger.Accept(r, time.Now().UnixMilli())
+		require.NoError(a.t, err)
+	}
+	a.flush()
+}
+
+func (a *author) flush() []*chain.Run {
+	b, e, err := a.ledger.Flush(time.Now().UnixMilli())
+	require.NoError(a.t, err)
+	require.NoError(a.t, a.store.Commit(b, true))
+	return e.Own
+}
+
+// take hands runs to a node and waits until they are committed.
+func take(t *testing.T, n *Node, runs []*chain.Run) {
+	t.Helper()
+	for _, r := range runs {
+		taken := make(chan error, 1)
+		books{n}.Accept(r.Origin, []*chain.Run{r}, func(_ []chain.Outcome, err error) { taken <- err })
+		require.NoError(t, <-taken)
+	}
+}
+
+// One update may be what more waited for than a batch applies. The rest is
+// applied without anything else coming in, and meanwhile nobody is told that
+// the node is converged.
+func TestWhatABatchLeavesOverIsApplied(t *testing.T) {
+	first, second := newAuthor(t, 1), newAuthor(t, 2)
+	cause := first.publish(chain.Draft{Subject: "s", Delta: json.RawMessage(`{"a":1}`)})
+	second.accept(cause)
+	dep := chain.ID{Origin: first.ledger.Origin(), Seq: 2}
+	var held []*chain.Run
+	const count, batch = 40_000, 4_000
+	for i := 0; i < count; i += batch {
+		drafts := make([]chain.Draft, batch)
+		for k := range drafts {
+			drafts[k] = chain.Draft{Subject: "t", Delta: json.RawMessage(fmt.Sprintf(`{"b":%d}`, i+k))}
+		}
+		if i == 0 {
+			drafts[0].Deps = []chain.ID{dep}
+		}
+		held = append(held, second.publish(drafts...)...)
+	}
+
+	n, err := Open(t.Context(), Config{Name: "n"})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, n.Close()) }()
+	take(t, n, held)
+	require.Len(t, n.archive.Summary().Held, 1)
+	take(t, n, cause); dbg(t,n)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	all := chain.Frontier{second.ledger.Origin(): count + 1}
+	for !n.archive.Frontier().Covers(all) {
+		changed := n.archive.Changed()
+		if converged := n.Converged(); n.archive.Frontier().Covers(all) {
+			break
+		} else if converged {
+			t.Error("converged with updates that are not applied")
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("applied up to %v of %v", n.archive.Frontier(), all)
+		}
+	}
+}
+
+// Nobody stays waiting for a writer that was never started.
+func TestIntakeOfAFailedStart(t *testing.T) {
+	cfg := Config{Name: "n", Hub: gossip.NewHub()}
+	cfg.setDefaults()
+	n := newNode(cfg)
+	for _, step := range n.steps()[:4] {
+		require.NoError(t, step(t.Context()))
+	}
+	refused := make(chan error)
+	const more = 3
+	go func() {
+		for range cap(n.writer.inbox) + more {
+			books{n}.Accept(chain.Origin{}, nil, func(_ []chain.Outcome, err error) { refused <- err })
+		}
+	}()
+	require.Eventually(t, func() bool { return len(n.writer.inbox) == cap(n.writer.inbox) }, 10*time.Second, time.Millisecond)
+	closed := make(chan error, 1)
+	go func() { closed <- n.Close() }()
+	for range more {
+		select {
+		case err := <-refused:
+			require.ErrorIs(t, err, chain.ErrClosed)
+		case <-time.After(10 * time.Second):
+			t.Fatal("whoever brings runs waits for the writer")
+		}
+	}
+	for range cap(n.writer.inbox) {
+		<-refused
+	}
+	require.NoError(t, <-closed)
+}
