@@ -45,6 +45,9 @@ type Summary struct {
 	Subjects uint64
 	Updates  uint64 // received status changes
 	Held     []Held
+	// Pending says that updates are received, wait for nothing, and are not
+	// applied yet: see [Ledger.Pending].
+	Pending bool
 }
 
 // NewArchive returns the archive of a ledger that was just opened, with all
@@ -68,6 +71,7 @@ func NewArchive(l *Ledger) *Archive {
 func (a *Archive) summarize(l *Ledger) {
 	a.summary.Root, a.summary.SyncRoot = l.Root(), l.SyncRoot()
 	a.summary.Clock, a.summary.Subjects, a.summary.Held = l.Clock(), l.Subjects(), l.Held()
+	a.summary.Pending = l.Pending()
 }
 
 // Publish shows readers what a batch did, once it is committed. The writer

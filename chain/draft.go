@@ -42,7 +42,8 @@ type Receipt struct {
 }
 
 // DraftError says which field of a draft is wrong. It wraps ErrSubject,
-// ErrDelta, ErrTooLarge, ErrDraft, or a DependencyError.
+// ErrDelta, ErrTooLarge, ErrDraft, ErrKeyReused, ErrReactions, or a
+// DependencyError.
 type DraftError struct {
 	Field string // as the HTTP interface names it: "subject", "delta", "deps", ...
 	Err   error

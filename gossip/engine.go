@@ -119,9 +119,10 @@ type Engine struct {
 	dirty    bool          // a head changed since the last beacon
 	beaconAt time.Duration // when the next beacon is due, if dirty
 
-	catchingUp bool
-	stats      Stats
-	out        Effects
+	catchingUp   bool
+	ledgerClosed bool
+	stats        Stats
+	out          Effects
 }
 
 const never = time.Duration(1<<63 - 1)

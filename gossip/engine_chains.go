@@ -183,6 +183,10 @@ func (e *Engine) offer(p *peer, runs []Run, pushed, ackWanted bool) {
 		e.stats.RunsReceived++
 		c := e.chain(r.Origin)
 		p.learn(c, r.Last)
+		if e.ledgerClosed {
+			e.report(p, r.Origin, r.Last, false)
+			continue
+		}
 		if r.First > c.pending+1 {
 			e.stats.Gaps++
 			e.report(p, r.Origin, r.Last, pushed && p.origin == r.Origin)
@@ -204,8 +208,16 @@ func (e *Engine) offer(p *peer, runs []Run, pushed, ackWanted bool) {
 	e.out.Accept = append(e.out.Accept, Accept{ID: e.nextID, From: p.origin, Runs: useful, AckWanted: ackWanted})
 }
 
+// LedgerClosed tells that the ledger takes nothing any more: it has failed or
+// is closing. What is here is still told and served; nothing is asked for, and
+// the first catch-up, if it goes on, does not end.
+func (e *Engine) LedgerClosed(at At) {
+	e.advance(at)
+	e.ledgerClosed = true
+}
+
 // Outcome is the ledger's answer to an Accept: an outcome for each run, in
-// their order, or none if the ledger has failed or is closing.
+// their order, or none if it did not take them.
 func (e *Engine) Outcome(at At, id uint64, outcomes []chain.Outcome) {
 	e.advance(at)
 	a, ok := e.accepts[id]

@@ -41,6 +41,9 @@ const (
 // by side; small chains first, for they are complete the sooner.
 func (e *Engine) schedule() {
 	e.wantDue = never
+	if e.ledgerClosed {
+		return
+	}
 	var ready []pullRange
 	for _, c := range e.wants {
 		if c.want.pull != nil || c.want.seq <= c.pending {

@@ -114,7 +114,7 @@ func (e *Engine) Pulling() int { return len(e.pulls) }
 // least, has told what it has and all of that is here. A chain that the ledger
 // refuses does not hold it up.
 func (e *Engine) finishCatchUp() {
-	if !e.catchingUp {
+	if !e.catchingUp || e.ledgerClosed {
 		return
 	}
 	told := 0

@@ -58,7 +58,7 @@ type Ledger interface {
 	// Accept queues verified runs for the writer loop and waits while its queue
 	// is full; that is the back-pressure on from. It calls reply once, from any
 	// goroutine: with an outcome for each run, after Committed was called for
-	// what they changed, or with an error if they were not taken.
+	// what they changed, or with an error if the ledger takes nothing any more.
 	Accept(from chain.Origin, runs []*chain.Run, reply func([]chain.Outcome, error))
 	// AckWanted says that whoever sent the runs accepted next waits until they
 	// are durable here.

@@ -116,10 +116,13 @@ func (x *Exchange) accept(a Accept) {
 		x.ledger.AckWanted()
 	}
 	x.ledger.Accept(a.From, runs, func(outcomes []chain.Outcome, err error) {
-		if err != nil {
-			outcomes = nil
-		}
-		x.post(func(at At) { x.engine.Outcome(at, a.ID, outcomes) })
+		x.post(func(at At) {
+			if err != nil {
+				outcomes = nil
+				x.engine.LedgerClosed(at)
+			}
+			x.engine.Outcome(at, a.ID, outcomes)
+		})
 	})
 }
 

@@ -75,6 +75,10 @@ func serfConfig(name string, tags map[string]string, port *Port, ring MeshKeys, 
 	// After a healed partition both sides hold the other one for failed. At
 	// the default of 30 s they take as long to merge.
 	c.ReconnectInterval = 2 * time.Second
+	// A member that failed is a member until it is forgotten or superseded. At
+	// the default it is off the list after a day, and who is left over would
+	// take itself for the majority.
+	c.ReconnectTimeout = 100 * 365 * 24 * time.Hour
 	// Serf's vote can end both of two nodes with one name. Here no two starts
 	// share a name, and twins are found by CheckTwin.
 	c.EnableNameConflictResolution = false

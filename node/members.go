@@ -44,7 +44,7 @@ func (n *Node) noteMembers(members []gossip.Member) {
 					delete(m.known, name)
 				}
 			}
-			m.known[member.Name] = knownMember{member.Origin}
+			m.known[member.Name] = knownMember{member.Origin, member.Authority}
 		}
 	}
 	for name := range m.failed {
@@ -59,6 +59,13 @@ func (n *Node) noteMembers(members []gossip.Member) {
 			m.failed[member.Name] = true
 		}
 	}
+}
+
+// knownMembers are a copy of them.
+func (n *Node) knownMembers() map[string]knownMember {
+	n.mesh.mu.Lock()
+	defer n.mesh.mu.Unlock()
+	return maps.Clone(n.mesh.known)
 }
 
 // storeKnown keeps the known members in the store.

@@ -38,7 +38,8 @@ type mesh struct {
 
 // knownMember is a member that the store remembers, by its name.
 type knownMember struct {
-	Origin chain.Origin `json:"origin"`
+	Origin    chain.Origin `json:"origin"`
+	Authority string       `json:"authority,omitempty"`
 }
 
 // convergence is an answer that stands for a while.
@@ -95,6 +96,8 @@ func (n *Node) startMesh(ctx context.Context) error {
 		return fmt.Errorf("join the mesh: %w", err)
 	}
 	n.onClose("mesh", n.leave)
+	// Where the start fails before there is a writer, peers must not wait for it.
+	n.onClose("intake", func() error { n.writer.refuse(); return nil })
 	if err := n.register(m.exchange, meters); err != nil {
 		return err
 	}
@@ -131,7 +134,7 @@ func (n *Node) watchMesh(quit, done chan struct{}) {
 		case <-quit:
 			return
 		case err := <-failed:
-			n.fail(fmt.Errorf("leave the mesh: %w", err))
+			n.fail(err)
 		case <-tick.C:
 			n.lookAtClock()
 			n.storeKnown()
@@ -144,7 +147,7 @@ func (n *Node) fail(err error) {
 	n.failing.Do(func() {
 		n.reason = err
 		n.log.Error("this node must not go on: stop it", "err", err)
-		n.state.setRefusal(fmt.Errorf("%w: %w", ErrNotReady, err))
+		n.state.fail(fmt.Errorf("%w: %w", ErrNotReady, err))
 		close(n.failed)
 	})
 }
@@ -175,7 +178,7 @@ func (n *Node) lookAtClock() {
 		if was == nil || was.Offset.Abs() <= n.cfg.MaxClockSkew/2 {
 			n.log.Error("clock is off: this node refuses to publish until it is set", "offset", c.Offset, "clocks", c.Count)
 		}
-	case n.FailedBy() == nil:
+	default:
 		n.state.setRefusal(nil)
 		if c.Count == 2 && off > n.cfg.MaxClockSkew/2 && (was == nil || was.Offset.Abs() <= n.cfg.MaxClockSkew/2) {
 			n.log.Warn("the clocks of the two nodes differ; with two nobody can say which is wrong", "difference", 2*off)
@@ -273,7 +276,8 @@ func (n *Node) acks(ctx context.Context, id chain.ID, want int) int {
 	}
 }
 
-// members are the members of the mesh, this node first.
+// members are the members of the mesh, this node first. Those that are known
+// from an earlier start, and were not seen since, have failed.
 func (n *Node) members() []api.Member {
 	self := api.Member{
 		Name: n.info.Node, Authority: n.info.Authority, Origin: n.info.Origin, Addr: n.Addr(), HTTP: n.cfg.AdvertiseHTTP,
@@ -283,7 +287,9 @@ func (n *Node) members() []api.Member {
 	if n.mesh == nil {
 		return out
 	}
+	unseen := n.knownMembers()
 	for _, m := range n.mesh.exchange.Members() {
+		delete(unseen, m.Name)
 		if m.Self {
 			continue
 		}
@@ -291,6 +297,9 @@ func (n *Node) members() []api.Member {
 			Name: m.Name, Authority: m.Authority, Origin: m.Origin, Addr: addrText(m.Addr), HTTP: m.HTTP, Status: m.Status.String(),
 			Zone: m.Zone, RTTMs: float64(m.RTT.Microseconds()) / 1000, Root: m.Root, Behind: m.Behind,
 		})
+	}
+	for name, k := range unseen {
+		out = append(out, api.Member{Name: name, Authority: k.Authority, Origin: k.Origin, Status: gossip.StatusFailed.String()})
 	}
 	slices.SortFunc(out[1:], func(a, b api.Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), a.Origin.Compare(b.Origin)) })
 	return out
@@ -318,7 +327,7 @@ func (n *Node) knownHead(o chain.Origin) chain.Seq {
 // it knows. The answer may be 20 ms old.
 func (n *Node) Converged() bool {
 	if n.mesh == nil {
-		return len(n.archive.Summary().Held) == 0
+		return n.waiting() == 0
 	}
 	if c := n.mesh.conv.Load(); c != nil && n.now().Sub(c.at) < convergedFor {
 		return c.is
@@ -336,7 +345,16 @@ func (n *Node) converged() bool {
 	if m.told && !met {
 		return false
 	}
-	return m.exchange.Converged(len(n.archive.Summary().Held), known)
+	return m.exchange.Converged(n.waiting(), known)
+}
+
+// waiting is the number of chains that are not applied as far as they are here.
+func (n *Node) waiting() int {
+	s := n.archive.Summary()
+	if s.Pending {
+		return len(s.Held) + 1
+	}
+	return len(s.Held)
 }
 
 func (n *Node) progress() (have, want uint64) {

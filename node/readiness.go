@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
@@ -24,6 +25,7 @@ type readiness struct {
 	caughtUp bool  // with the mesh, or nobody answered
 	own      bool  // the own chain may be appended to
 	refusal  error // to publish, for now
+	failure  error // to publish, for good
 
 	appendable chan struct{} // closed once own is true
 	ready      chan struct{} // closed once both are
@@ -43,13 +45,16 @@ func (r *readiness) setOwn() {
 	}
 }
 
-func (r *readiness) setCaughtUp() {
+// setCaughtUp reports whether that is news.
+func (r *readiness) setCaughtUp() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.caughtUp {
-		r.caughtUp = true
-		r.check()
+	if r.caughtUp {
+		return false
 	}
+	r.caughtUp = true
+	r.check()
+	return true
 }
 
 func (r *readiness) check() {
@@ -64,11 +69,17 @@ func (r *readiness) setRefusal(err error) {
 	r.refusal = err
 }
 
+func (r *readiness) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failure = err
+}
+
 // state is what is still missing.
 func (r *readiness) state() (own, caughtUp bool, refusal error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.own, r.caughtUp, r.refusal
+	return r.own, r.caughtUp, cmp.Or(r.failure, r.refusal)
 }
 
 // Ready is closed once the node has caught up with the mesh for the first
@@ -86,6 +97,8 @@ func (n *Node) Readiness() api.Readiness {
 		r.Reason = "the node is closing"
 	case err != nil:
 		r.Reason = err.Error()
+	case n.FailedBy() != nil:
+		r.Reason = n.FailedBy().Error()
 	case !own:
 		r.Reason = "recovering the own chain from peers"
 	case n.archive.Frozen(n.info.Origin) != nil:

@@ -63,11 +63,13 @@ func (n *Node) recover(ctx context.Context) error {
 		// itself waits.
 		waiting, cancel := context.WithTimeout(ctx, n.cfg.RecoverWait)
 		defer cancel()
+		n.log.Warn("the data directory was moved, copied or restored, or lost the end of its log: asking peers for this node's chain",
+			"origin", n.info.Origin, "seq", n.archive.Head(n.info.Origin).Seq, "wait", n.cfg.RecoverWait)
 		if !n.awaitOwn(waiting) {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return fmt.Errorf("%w: the data directory was moved, copied or restored, or lost the end of its log, and no peer answered within %s",
+			return fmt.Errorf("%w: the data directory was moved, copied or restored, or lost the end of its log, and its chain did not come back from peers within %s",
 				errNewOrigin, n.cfg.RecoverWait)
 		}
 		if err := n.dir.Adopt(); err != nil {
@@ -80,22 +82,65 @@ func (n *Node) recover(ctx context.Context) error {
 	}
 	n.settleReadiness(true)
 	n.background(func(quit context.Context) {
-		waiting, cancel := context.WithTimeout(quit, n.cfg.RecoverWait)
-		defer cancel()
-		recovered := n.awaitOwn(waiting)
-		if quit.Err() != nil {
-			return // what waits in the outbox must not be appended now
-		}
-		if !recovered {
-			n.log.Warn("no peer that holds this node's chain answered; the data directory is unchanged, so it goes on from there",
-				"waited", n.cfg.RecoverWait, "seq", n.archive.Head(n.info.Origin).Seq)
-		}
-		if n.archive.Frozen(n.info.Origin) == nil {
+		if n.recoverUnchanged(quit) && n.archive.Frozen(n.info.Origin) == nil {
 			n.state.setOwn()
 		}
 	})
 	return nil
 }
+
+// recoverUnchanged waits until the own chain of an unchanged directory may be
+// appended to: its end is here, as all live members say, or nobody has said
+// within RecoverWait that there is more of it. It reports whether that came
+// about before quit ended.
+func (n *Node) recoverUnchanged(quit context.Context) bool {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	began, warned := n.now(), false
+	ahead := map[chain.Origin]chain.Seq{}
+	for !n.ownIsHere() {
+		n.noteAhead(ahead)
+		if n.now().Sub(began) >= n.cfg.RecoverWait {
+			switch {
+			case len(ahead) == 0:
+				n.log.Warn("no peer that holds this node's chain answered; the data directory is unchanged, so it goes on from there",
+					"waited", n.cfg.RecoverWait, "seq", n.archive.Head(n.info.Origin).Seq)
+				return quit.Err() == nil
+			case !warned:
+				warned = true
+				n.log.Warn("peers have more of this node's chain than is here: nothing is published until it is back",
+					"waited", n.cfg.RecoverWait, "seq", n.archive.Head(n.info.Origin).Seq)
+			}
+		}
+		select {
+		case <-quit.Done():
+			return false // what waits in the outbox must not be appended now
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// noteAhead keeps, by peer, the own seqs that a peer said it has and that are
+// not here. One that went away still has them; one that is there and does not
+// deliver them has not.
+func (n *Node) noteAhead(ahead map[chain.Origin]chain.Seq) {
+	there := map[chain.Origin]bool{}
+	for _, h := range n.mesh.exchange.OwnHeads() {
+		there[h.Peer] = true
+		ahead[h.Peer] = max(ahead[h.Peer], h.Head.Seq)
+	}
+	wanted := n.mesh.exchange.KnownHead(n.info.Origin)
+	here := n.archive.Head(n.info.Origin).Seq
+	for peer, seq := range ahead {
+		if seq <= here || there[peer] && wanted <= here {
+			delete(ahead, peer)
+		}
+	}
+}
+
+// lookEvery is how often a start looks at how far it has come.
+const lookEvery = 10 * time.Millisecond
 
 // settleReadiness sees to it that a node which finds nobody to catch up with
 // becomes ready.
@@ -105,16 +150,23 @@ func (n *Node) settleReadiness(others bool) {
 		return
 	}
 	n.background(func(quit context.Context) {
-		timer := time.NewTimer(n.cfg.RecoverWait)
-		defer timer.Stop()
-		select {
-		case <-quit.Done():
-		case <-n.state.ready:
-		case <-timer.C:
-			if len(n.mesh.exchange.OwnHeads()) == 0 {
-				n.log.Warn("no peer answered: serving what is here", "waited", n.cfg.RecoverWait)
-				n.state.setCaughtUp()
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		heard := n.now() // when somebody was last there to catch up with
+		for n.now().Sub(heard) < n.cfg.RecoverWait {
+			select {
+			case <-quit.Done():
+				return
+			case <-n.state.ready:
+				return
+			case <-tick.C:
+				if len(n.mesh.exchange.OwnHeads()) > 0 {
+					heard = n.now()
+				}
 			}
+		}
+		if n.state.setCaughtUp() {
+			n.log.Warn("no peer answered: serving what is here", "waited", n.cfg.RecoverWait)
 		}
 	})
 }
@@ -140,7 +192,7 @@ func (m *mesh) knowsOthers() bool {
 // the own chain, and all of that is here and applied. It reports whether that
 // came about.
 func (n *Node) awaitOwn(ctx context.Context) bool {
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
 		if n.ownIsHere() {
@@ -154,6 +206,7 @@ func (n *Node) awaitOwn(ctx context.Context) bool {
 	}
 }
 
+// ownIsHere reports whether it did.
 func (n *Node) ownIsHere() bool {
 	answers := map[chain.Origin]gossip.OwnHead{}
 	for _, h := range n.mesh.exchange.OwnHeads() {

@@ -92,6 +92,13 @@ func (w *writer) run() {
 	defer close(w.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	// What the store held at the open is durable once it is synced again.
+	for _, c := range w.archive.Chains() {
+		if c.Applied.Seq > 0 {
+			w.applied[c.Applied.Origin] = c.Applied
+			w.dirty, w.unsynced = true, w.now()
+		}
+	}
 	// What opening the ledger applied, which nothing held back any more.
 	if err := w.commit(&batch{}); err != nil {
 		w.fail(err)
@@ -394,10 +401,13 @@ func (w *writer) do(ctx context.Context, f func() error) error {
 
 // stop ends the loop after what already waits, and waits for it.
 func (w *writer) stop() {
-	w.closing.Do(func() { close(w.quit) })
+	w.refuse()
 	<-w.done
 	w.turnAway()
 }
+
+// refuse lets in no more runs, and tells the loop to end if it runs.
+func (w *writer) refuse() { w.closing.Do(func() { close(w.quit) }) }
 
 // turnAway answers the runs that came too late, once the loop has ended.
 func (w *writer) turnAway() {

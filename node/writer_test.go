@@ -88,28 +88,28 @@ func TestWhatABatchLeavesOverIsApplied(t *testing.T) {
 		held = append(held, second.publish(drafts...)...)
 	}
 
-	n, err := Open(t.Context(), Config{Name: "n"})
-	require.NoError(t, err)
+	cfg := Config{Name: "n"}
+	cfg.setDefaults()
+	n := newNode(cfg)
+	for i, step := range n.steps() {
+		require.NoError(t, step(t.Context()))
+		if i == 1 {
+			n.writer.heard = func(*committed) {
+				for _, c := range n.archive.Chains() {
+					if c.Applied != c.Received && n.Converged() {
+						t.Errorf("converged with %+v", c)
+					}
+				}
+			}
+		}
+	}
 	defer func() { require.NoError(t, n.Close()) }()
 	take(t, n, held)
 	require.Len(t, n.archive.Summary().Held, 1)
-	take(t, n, cause); dbg(t,n)
+	take(t, n, cause)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	all := chain.Frontier{second.ledger.Origin(): count + 1}
-	for !n.archive.Frontier().Covers(all) {
-		changed := n.archive.Changed()
-		if converged := n.Converged(); n.archive.Frontier().Covers(all) {
-			break
-		} else if converged {
-			t.Error("converged with updates that are not applied")
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			t.Fatalf("applied up to %v of %v", n.archive.Frontier(), all)
-		}
-	}
+	require.NoError(t, n.archive.Wait(ctx, chain.Frontier{second.ledger.Origin(): count + 1}))
 }
 
 // Nobody stays waiting for a writer that was never started.
@@ -137,9 +137,6 @@ func TestIntakeOfAFailedStart(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatal("whoever brings runs waits for the writer")
 		}
-	}
-	for range cap(n.writer.inbox) {
-		<-refused
 	}
 	require.NoError(t, <-closed)
 }

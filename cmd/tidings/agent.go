@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,12 @@ func (c *agentCmd) Run(s *session) error {
 	}
 	a := &agent{log: c.logger(s.process)}
 	if err := a.start(s.ctx, &c.agentFlags); err != nil {
-		return errors.Join(err, a.stop())
+		if s.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			// The signal came before the node was open.
+			a.log.Info("leaving")
+			err = nil
+		}
+		return errors.Join(err, a.stopInTime())
 	}
 	select {
 	case <-s.ctx.Done():
@@ -49,12 +55,15 @@ func (c *agentCmd) Run(s *session) error {
 		return a.stopInTime()
 	case err := <-a.failed:
 		return errors.Join(fmt.Errorf("serve HTTP: %w", err), a.stopInTime())
+	case <-a.node.Failed():
+		return errors.Join(a.node.FailedBy(), a.stopInTime())
 	}
 }
 
 // agent is a node with an HTTP server around it.
 type agent struct {
 	log    *slog.Logger
+	node   *node.Node     // once it is open
 	stops  []func() error // in the order of the starts
 	failed chan error     // the HTTP server's
 }
@@ -75,6 +84,8 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 	if f.DataDir == "" {
 		a.log.Warn("no --data-dir: all is in memory, is lost at the end, and this is a new origin")
 	}
+	front := &front{node: cmp.Or(nameIn(f.DataDir), cfg.Name, cfg.DefaultName)}
+	a.serve(listener, front)
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		if errors.Is(err, node.ErrConfig) {
@@ -82,8 +93,9 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 		}
 		return err
 	}
+	a.node = n
 	a.stops = append(a.stops, n.Close)
-	a.serve(listener, n.Handler())
+	front.open(n.Handler())
 	a.log.Info("listening", slog.String("bind", n.Addr()), slog.String("http", listener.Addr().String()))
 	if f.AddrFile == "" {
 		return nil
@@ -91,9 +103,8 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 	return writeAddresses(f.AddrFile, n, listener.Addr())
 }
 
-// serve starts the HTTP server. It is stopped last of all, so that whoever
-// waits for an answer is told that the node is closing; but what it drains has
-// to end after the node has.
+// serve starts the HTTP server. It is stopped after the node, so that whoever
+// waits for an answer is told that the node is closing.
 func (a *agent) serve(listener net.Listener, handler http.Handler) {
 	server := api.NewServer(handler, a.log)
 	a.failed = make(chan error, 1)
@@ -104,20 +115,16 @@ func (a *agent) serve(listener net.Listener, handler http.Handler) {
 			a.failed <- err
 		}
 	}()
-	// The node, which was started before, is closed first.
-	last := len(a.stops) - 1
-	closeNode := a.stops[last]
-	a.stops[last] = func() error {
-		err := closeNode()
+	a.stops = append(a.stops, func() (err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 		defer cancel()
 		if server.Shutdown(ctx) != nil {
 			a.log.Warn("requests are broken off: they did not end in time", slog.Duration("after", drainTime))
-			err = errors.Join(err, server.Close())
+			err = server.Close()
 		}
 		<-done
 		return err
-	}
+	})
 }
 
 // stop takes the start back, from its end.

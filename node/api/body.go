@@ -27,6 +27,7 @@ func (x *exchange) readBody(most func(first byte) int) ([]byte, error) {
 		buf = buf[:len(buf)+n]
 		if bound := most(firstByte(buf)); len(buf) > bound {
 			x.w.Header().Set("Connection", "close")
+			x.discard(int64(len(buf)))
 			return nil, &http.MaxBytesError{Limit: int64(bound)}
 		}
 		switch {
@@ -46,6 +47,16 @@ func (x *exchange) readBody(most func(first byte) int) ([]byte, error) {
 			}
 			return nil, badRequest("", "the body broke off: "+err.Error())
 		}
+	}
+}
+
+// discard reads on past what was too much, of which had came already: most
+// clients look for an answer once they have sent all, and find the connection
+// reset if the server closes it before. It ends with the time of the body, and
+// a body that is far too long is not worth it.
+func (x *exchange) discard(had int64) {
+	if x.r.ContentLength <= had+maxArrayBody {
+		_, _ = io.CopyN(io.Discard, x.r.Body, maxArrayBody)
 	}
 }
 

@@ -254,6 +254,7 @@ func TestBackendFailures(t *testing.T) {
 		{&chain.DraftError{Field: "deps", Err: &chain.DependencyError{IDs: []chain.ID{{Origin: fleet, Seq: 2}}}}, 409, CodeUnknownDependency, "deps"},
 		{&chain.DraftError{Field: "hook", Err: wrap(chain.ErrDraft)}, 400, CodeBadRequest, "hook"},
 		{&chain.DraftError{Field: "deps", Err: wrap(chain.ErrTooLarge)}, 413, CodeTooLarge, "deps"},
+		{&chain.DraftError{Field: "key", Err: chain.ErrKeyReused}, 422, CodeKeyReused, "key"},
 		{&chain.DraftError{Field: "cause", Err: wrap(chain.ErrReactions)}, 403, CodeNotAllowed, "cause"},
 		{wrap(gone), 410, CodeGone, "since"},
 		{wrap(chain.ErrCursor), 400, CodeBadCursor, "since"},

@@ -185,7 +185,7 @@ func (f *fake) commit(p *fakePending, d chain.Draft) {
 	}
 	if before, ok := f.keys[d.Key]; ok && d.Key != "" {
 		if before.Subject != d.Subject || string(before.Delta) != string(d.Delta) {
-			p.err = chain.ErrKeyReused
+			p.err = &chain.DraftError{Field: "key", Err: chain.ErrKeyReused}
 			return
 		}
 		p.receipt = f.receipts[d.Key]

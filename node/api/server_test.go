@@ -179,3 +179,19 @@ func TestServerLongURL(t *testing.T) {
 		t.Errorf("%d %s", response.StatusCode, body)
 	}
 }
+
+// TestServerTooLong: a client that sends all of a body before it reads anything
+// is still told that it was too long.
+func TestServerTooLong(t *testing.T) {
+	address := serve(t, newHandler(t, newFake()))
+	for _, c := range []struct {
+		first string
+		size  int
+	}{{"{", 12 << 20}, {"[", maxArrayBody + 12<<20}} {
+		response, body := raw(t, address, fmt.Sprintf("POST /v1/updates HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", c.size),
+			c.first, strings.Repeat(" ", c.size-1))
+		if response.StatusCode != 413 || !response.Close || !strings.Contains(body, `"code":"too_large"`) {
+			t.Errorf("%s: %d %s", c.first, response.StatusCode, body)
+		}
+	}
+}

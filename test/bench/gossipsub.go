@@ -21,7 +21,7 @@ var gossipsubTuned = harness.Spec{
 	Name:    "gossipsub-tuned",
 	Durable: "nothing",
 	Loss:    "drops when a queue of 16 Ki is full; IHAVE/IWANT repairs the last 3 to 5 heartbeats (1 s)",
-	Windows: []int{8, 256},
+	Windows: []int{256},
 	Settle:  4 * time.Second,
 	Start: func(env harness.Env) (harness.Mesh, error) {
 		return startGossipsub(env, []libp2p.Option{libp2p.NoSecurity}, []pubsub.Option{

@@ -18,7 +18,7 @@ var tcpFloor = harness.Spec{
 	Name:    "tcp-floor",
 	Durable: "nothing",
 	Loss:    "none while every connection lives",
-	Windows: []int{16, 1024},
+	Windows: []int{1024},
 	Start:   func(env harness.Env) (harness.Mesh, error) { return startTCP(env, false) },
 }
 
@@ -28,7 +28,7 @@ var tcpLogFloor = harness.Spec{
 	Name:       "tcp-log-floor",
 	Durable:    "fsynced at the publisher when Publish returns, at each receiver when delivered",
 	Loss:       "none while every connection lives",
-	Windows:    []int{16, 1024},
+	Windows:    []int{1024},
 	Publishers: 192,
 	Start:      func(env harness.Env) (harness.Mesh, error) { return startTCP(env, true) },
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tidings-mesh/tidings/gossip"
 	"github.com/tidings-mesh/tidings/node"
 	"github.com/tidings-mesh/tidings/test/bench/harness"
@@ -32,7 +34,7 @@ var tidingsMemory = harness.Spec{
 	Name:       "tidings-mem",
 	Durable:    "nothing",
 	Loss:       "none while one node lives",
-	Windows:    []int{256, 1024},
+	Windows:    []int{256},
 	Publishers: 192,
 	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, false) },
 }
@@ -45,6 +47,7 @@ type tidingsMesh struct {
 	ctx      context.Context
 	stop     context.CancelFunc
 	nodes    []*node.Node
+	metrics  []*prometheus.Registry
 	subjects [][]string
 	turn     []atomic.Uint64
 	feeds    sync.WaitGroup
@@ -73,11 +76,13 @@ func (m *tidingsMesh) open(env harness.Env, durable bool) error {
 		if durable {
 			c.DataDir = filepath.Join(env.Dir, name)
 		}
+		registry := prometheus.NewRegistry()
+		c.Metrics = registry
 		n, err := node.Open(m.ctx, c)
 		if err != nil {
 			return fmt.Errorf("open node %d: %w", i, err)
 		}
-		m.nodes = append(m.nodes, n)
+		m.nodes, m.metrics = append(m.nodes, n), append(m.metrics, registry)
 		if i == 0 {
 			join = []string{n.Addr()}
 		}

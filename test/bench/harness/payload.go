@@ -19,8 +19,8 @@ const (
 
 const noiseAlphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 
-// newPayload makes the payload of update id.
-func newPayload(size int, id int64) []byte {
+// NewPayload makes the payload of update id, of size bytes.
+func NewPayload(size int, id int64) []byte {
 	size = max(size, minPayload)
 	b := make([]byte, size)
 	copy(b, payloadHead)

@@ -8,7 +8,7 @@ import (
 func TestPayload(t *testing.T) {
 	for _, size := range []int{0, minPayload, 25, 256, 4096} {
 		for _, id := range []int64{0, 1, 255, 1 << 40} {
-			p := newPayload(size, id)
+			p := NewPayload(size, id)
 			if len(p) != max(size, minPayload) {
 				t.Fatalf("size %d: %d bytes", size, len(p))
 			}

@@ -77,6 +77,7 @@ func latency(spec Spec, env Env, j Job) (r Result) {
 	t.drain(5*time.Second, 10*time.Second)
 	u.wire(&r, float64(t.pairs.Load())*float64(env.N-1)/float64(env.N))
 	t.summarize(&r)
+	note(m, &r)
 	r.PerSec = float64(j.Rate)
 	if len(acks) > 0 {
 		slices.Sort(acks)
@@ -134,7 +135,14 @@ func throughput(spec Spec, env Env, j Job) (r Result) {
 	r.CPUCores, r.CPUPer1k, r.HeapMB, r.RSSMB = usage.CPUCores, usage.CPUPer1k, usage.HeapMB, usage.RSSMB
 	u.wire(&r, float64(t.pairs.Load())*float64(env.N-1)/float64(env.N))
 	t.summarize(&r)
+	note(m, &r)
 	return r
+}
+
+func note(m Mesh, r *Result) {
+	if noted, ok := m.(Noted); ok {
+		r.Notes = noted.Notes()
+	}
 }
 
 // summarize reads the slots, once nobody publishes any more.

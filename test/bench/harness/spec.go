@@ -11,6 +11,12 @@ type Mesh interface {
 	Close()
 }
 
+// Noted is a mesh that has figures of its own to show beside a result, for
+// whoever looks into why it is as it is.
+type Noted interface {
+	Notes() map[string]float64
+}
+
 // Deliver is called by a mesh when a node has an update. It may be called from
 // any goroutine and more than once, and does not keep the payload.
 type Deliver func(node int, payload []byte)
@@ -70,7 +76,9 @@ type Result struct {
 	HeapMB   float64 `json:"heap_mb"`
 	WireB    float64 `json:"wire_b"` // loopback bytes per update and remote receiver
 	Isolated bool    `json:"isolated"`
-	Failure  string  `json:"failure,omitempty"`
+	// Notes are the mesh's own figures, since it was started.
+	Notes   map[string]float64 `json:"notes,omitempty"`
+	Failure string             `json:"failure,omitempty"`
 }
 
 // Phases of a comparison.

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
+	"strings"
 )
 
 // row is one line of a table: the runs of a peer under one load.
@@ -143,9 +145,17 @@ func brief(r Result) string {
 	if r.failed() {
 		return fmt.Sprintf("%s N=%d %s %s: FAILED: %s %s", r.Peer, r.N, r.Phase, load, r.Failure, r.FirstErr)
 	}
-	return fmt.Sprintf("%s N=%d %s %s run=%d: p50=%.2fms p99=%.2fms max=%.2fms %.0f/s complete=%.4f pairs=%.4f cpu/1k=%.3fs cores=%.2f rss=%.0fMB wire=%.0fB start=%.0fms load=%.1f errs=%d %s",
+	return fmt.Sprintf("%s N=%d %s %s run=%d: p50=%.2fms p99=%.2fms max=%.2fms %.0f/s complete=%.4f pairs=%.4f cpu/1k=%.3fs cores=%.2f rss=%.0fMB wire=%.0fB start=%.0fms load=%.1f errs=%d %s%s",
 		r.Peer, r.N, r.Phase, load, r.Run, r.P50ms, r.P99ms, r.MaxMs, r.PerSec, r.Complete, r.Delivered, r.CPUPer1k, r.CPUCores, r.RSSMB, r.WireB,
-		r.StartMs, r.Load, r.Errors, r.FirstErr)
+		r.StartMs, r.Load, r.Errors, r.FirstErr, notes(r.Notes))
+}
+
+func notes(m map[string]float64) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		fmt.Fprintf(&b, "\n    %s: %.4g", k, m[k])
+	}
+	return b.String()
 }
 
 // load reads saved results.

@@ -102,7 +102,7 @@ func (t *tracker) publish(m Mesh, node int) (time.Duration, error) {
 	if s == nil {
 		return 0, errors.New("out of slots: the run is too long")
 	}
-	p := newPayload(t.payload, id)
+	p := NewPayload(t.payload, id)
 	s.t0 = t.now()
 	err := m.Publish(node, p)
 	took := time.Duration(t.now() - s.t0)
