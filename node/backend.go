@@ -26,7 +26,7 @@ func (b backend) Readiness() api.Readiness { return b.n.Readiness() }
 func (b backend) Enqueue(ctx context.Context, drafts []chain.Draft) ([]api.Pending, error) {
 	out := make([]api.Pending, 0, len(drafts))
 	for _, d := range drafts {
-		p := newPending(d)
+		p := newAck(d)
 		if p.prepared != nil {
 			if err := b.n.outbox.put(ctx, p); err != nil {
 				if ctx.Err() != nil {

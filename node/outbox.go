@@ -12,9 +12,7 @@ import (
 var ErrBusy = errors.New("outbox is full")
 
 // Ack is a draft on its way to the chain. It is safe for concurrent use.
-type Ack = pending
-
-type pending struct {
+type Ack struct {
 	prepared *chain.Prepared
 	done     chan struct{}
 	receipt  chain.Receipt // from here on: before done is closed, the writer's
@@ -22,11 +20,11 @@ type pending struct {
 }
 
 // Done is closed once the outcome is known.
-func (p *pending) Done() <-chan struct{} { return p.done }
+func (p *Ack) Done() <-chan struct{} { return p.done }
 
 // Result is the outcome, after Done. Without an error the update is committed
 // on this node: durably where it has a data directory.
-func (p *pending) Result() (chain.Receipt, error) {
+func (p *Ack) Result() (chain.Receipt, error) {
 	select {
 	case <-p.done:
 		return p.receipt, p.err
@@ -37,7 +35,7 @@ func (p *pending) Result() (chain.Receipt, error) {
 
 // Wait waits for the outcome. A context that ends first gives up the waiting,
 // not the draft.
-func (p *pending) Wait(ctx context.Context) (chain.Receipt, error) {
+func (p *Ack) Wait(ctx context.Context) (chain.Receipt, error) {
 	select {
 	case <-p.done:
 		return p.receipt, p.err
@@ -46,14 +44,14 @@ func (p *pending) Wait(ctx context.Context) (chain.Receipt, error) {
 	}
 }
 
-func (p *pending) resolve(r chain.Receipt, err error) {
+func (p *Ack) resolve(r chain.Receipt, err error) {
 	p.receipt, p.err = r, err
 	close(p.done)
 }
 
 // outbox is the bounded queue of drafts before the writer.
 type outbox struct {
-	queue chan *pending
+	queue chan *Ack
 
 	closing sync.Once
 	quit    chan struct{} // closed when nothing is taken any more
@@ -63,11 +61,11 @@ type outbox struct {
 }
 
 func newOutbox(size int) *outbox {
-	return &outbox{queue: make(chan *pending, size), quit: make(chan struct{})}
+	return &outbox{queue: make(chan *Ack, size), quit: make(chan struct{})}
 }
 
-func newPending(d chain.Draft) *pending {
-	p := &pending{done: make(chan struct{})}
+func newAck(d chain.Draft) *Ack {
+	p := &Ack{done: make(chan struct{})}
 	prepared, err := chain.Prepare(d)
 	if err != nil {
 		p.resolve(chain.Receipt{}, err)
@@ -78,7 +76,7 @@ func newPending(d chain.Draft) *pending {
 }
 
 // offer puts a draft into the queue if there is room.
-func (o *outbox) offer(p *pending) error {
+func (o *outbox) offer(p *Ack) error {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if o.closed {
@@ -93,7 +91,7 @@ func (o *outbox) offer(p *pending) error {
 }
 
 // put puts a draft into the queue and waits for room until ctx ends.
-func (o *outbox) put(ctx context.Context, p *pending) error {
+func (o *outbox) put(ctx context.Context, p *Ack) error {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if o.closed {

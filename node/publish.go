@@ -20,7 +20,7 @@ type Draft = chain.Draft
 // [ErrClockSkew] while this node must not publish; [chain.ErrStoreFailed] and
 // [chain.ErrClosed].
 func (n *Node) Publish(ctx context.Context, d Draft) (chain.ID, error) {
-	p := newPending(d)
+	p := newAck(d)
 	if p.prepared != nil {
 		if err := n.outbox.put(ctx, p); err != nil {
 			return chain.ID{}, err
@@ -36,7 +36,7 @@ func (n *Node) Enqueue(ctx context.Context, d Draft) (*Ack, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p := newPending(d)
+	p := newAck(d)
 	if p.prepared == nil {
 		return nil, p.err
 	}

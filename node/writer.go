@@ -27,7 +27,7 @@ type writer struct {
 	metrics *metrics
 	now     func() time.Time
 
-	outbox chan *pending
+	outbox chan *Ack
 	// appendable is closed once the own chain may be appended to. Until then
 	// drafts stay in the outbox.
 	appendable <-chan struct{}
@@ -151,7 +151,7 @@ func (w *writer) idle() time.Duration {
 
 // batch is what one round of the loop works on.
 type batch struct {
-	drafts   []*pending
+	drafts   []*Ack
 	arrivals []*arrival
 	size     int
 	receipts []receipt

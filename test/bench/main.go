@@ -13,6 +13,8 @@ func main() {
 	os.Exit(harness.Main([]harness.Spec{
 		tidingsDisk,
 		natsStreamSync,
+		tidingsQueue,
+		natsStreamSyncQueue,
 		tidingsMemory,
 		gossipsubTuned,
 		tcpLogFloor,

@@ -24,18 +24,30 @@ var natsStreamSync = harness.Spec{
 	Publishers: 192,
 	Settle:     time.Second,
 	Start: func(env harness.Env) (harness.Mesh, error) {
-		return startNATS(env)
+		return startNATS(env, false)
 	},
 }
 
+// The same without waiting for the ack of one update before the next is sent.
+var natsStreamSyncQueue = harness.Spec{
+	Name:       "nats-js-r3-sync-queue",
+	Durable:    "nothing when PublishAsync returns; fsynced on 2 of 3 servers before it is delivered",
+	Loss:       natsStreamSync.Loss,
+	Windows:    natsStreamSync.Windows,
+	Publishers: natsStreamSync.Publishers,
+	Settle:     natsStreamSync.Settle,
+	Start:      func(env harness.Env) (harness.Mesh, error) { return startNATS(env, true) },
+}
+
 type natsMesh struct {
+	queue   bool
 	servers []*server.Server
 	conns   []*nats.Conn
 	streams []nats.JetStreamContext
 }
 
-func startNATS(env harness.Env) (harness.Mesh, error) {
-	m := &natsMesh{}
+func startNATS(env harness.Env, queue bool) (harness.Mesh, error) {
+	m := &natsMesh{queue: queue}
 	if err := m.startServers(env.Dir); err != nil {
 		return nil, err
 	}
@@ -118,6 +130,10 @@ func (m *natsMesh) startStream(env harness.Env) error {
 }
 
 func (m *natsMesh) Publish(node int, payload []byte) error {
+	if m.queue {
+		_, err := m.streams[node].PublishAsync(fmt.Sprint("upd.", node), payload)
+		return err
+	}
 	_, err := m.streams[node].Publish(fmt.Sprint("upd.", node), payload)
 	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,7 +27,17 @@ var tidingsDisk = harness.Spec{
 	Loss:       "none",
 	Windows:    []int{256, 1024},
 	Publishers: 192,
-	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, true) },
+	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, true, false) },
+}
+
+// The same with the outbox: who publishes does not wait for the sync.
+var tidingsQueue = harness.Spec{
+	Name:       "tidings-queue",
+	Durable:    "nothing when Enqueue returns; synced at the publisher before it is sent",
+	Loss:       "none of what is acknowledged",
+	Windows:    []int{256, 1024},
+	Publishers: 192,
+	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, true, true) },
 }
 
 // The same without data directories.
@@ -36,7 +47,7 @@ var tidingsMemory = harness.Spec{
 	Loss:       "none while one node lives",
 	Windows:    []int{256},
 	Publishers: 192,
-	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, false) },
+	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, false, false) },
 }
 
 // subjectsPerNode is how many subjects each node writes, in turn. Each subject
@@ -50,12 +61,13 @@ type tidingsMesh struct {
 	metrics  []*prometheus.Registry
 	subjects [][]string
 	turn     []atomic.Uint64
+	queue    bool
 	feeds    sync.WaitGroup
 }
 
-func startTidings(env harness.Env, durable bool) (harness.Mesh, error) {
+func startTidings(env harness.Env, durable, queue bool) (harness.Mesh, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	m := &tidingsMesh{ctx: ctx, stop: stop, turn: make([]atomic.Uint64, env.N)}
+	m := &tidingsMesh{ctx: ctx, stop: stop, turn: make([]atomic.Uint64, env.N), queue: queue}
 	if err := m.open(env, durable); err != nil {
 		m.Close()
 		return nil, err
@@ -139,7 +151,15 @@ func follow(ctx context.Context, i int, n *node.Node, deliver harness.Deliver) {
 
 func (m *tidingsMesh) Publish(i int, payload []byte) error {
 	turn := m.turn[i].Add(1)
-	_, err := m.nodes[i].Publish(m.ctx, node.Draft{Subject: m.subjects[i][turn%subjectsPerNode], Delta: payload})
+	draft := node.Draft{Subject: m.subjects[i][turn%subjectsPerNode], Delta: payload}
+	if m.queue {
+		_, err := m.nodes[i].Enqueue(m.ctx, draft)
+		if !errors.Is(err, node.ErrBusy) {
+			return err
+		}
+		// The outbox is full: wait for room as Publish does.
+	}
+	_, err := m.nodes[i].Publish(m.ctx, draft)
 	return err
 }
 
