@@ -21,7 +21,7 @@
 //     are folded: ledgers with equal roots have equal views and histories,
 //     byte for byte.
 //   - A chain whose key signed two updates of one seq, or an update that breaks
-//     a rule, is stopped there, and the proof is kept.
+//     a rule, is stopped there, and what it signed is kept.
 //
 // It does not sync, send or wait; package node does. FORMAT.md has the bytes
 // of all that is sent and stored.

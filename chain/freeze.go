@@ -27,14 +27,16 @@ func (r FreezeReason) String() string {
 }
 
 // Freeze stops a chain: nothing after a seq is accepted any more, and a
-// dependency on what comes after counts as met. Its proof is what the chain's
-// own key signed.
+// dependency on what comes after counts as met.
 type Freeze struct {
 	Origin Origin
 	After  Seq
 	Reason FreezeReason
 	Detail string // what was found, for people
-	Proof  []byte // an encoded run that is at odds with the chain as it is kept, or with the rules
+	// Proof is an encoded run that is at odds with the chain as it is kept, or
+	// with the rules. It is empty where an update's time is not above that of
+	// one that it depends on: both are in the log.
+	Proof []byte
 }
 
 func (f *Freeze) String() string {
