@@ -45,9 +45,11 @@ func (d *Disk) shutdown() error {
 		return errors.Join(flushed, err)
 	}
 	close(d.quit)
-	d.g.armed.Store(false)
 	closed := d.await(patience, func() error {
+		// A committer that has just been given up on may still be in Pebble, and
+		// must not be handed an error there.
 		<-d.stopped
+		d.g.armed.Store(false)
 		return d.db.Close()
 	})
 	switch dead := d.g.check(); {
