@@ -56,7 +56,9 @@ type writer struct {
 	unsynced time.Time                   // when the first such commit was
 	unmarked bool                        // heads moved since the note was written
 	marked   time.Time
-	failed   error
+	// How often peers' runs are synced and the note is written, by what it took last.
+	syncEvery, markEvery time.Duration
+	failed               error
 }
 
 // arrival are runs from a peer, verified, on their way into the ledger.
@@ -80,13 +82,23 @@ const (
 	// memory and how long others wait for its commit.
 	maxBatchDrafts = 4096
 	maxBatchBytes  = 2 << 20
-	// syncEvery bounds how long a peer's update is not durable here. Each sync
-	// costs the disk one write, so the runs of a while share one.
-	syncEvery = 20 * time.Millisecond
-	// markEvery is how often the note of received heads is written while they
-	// move. What was lost of the log's end since is found by peers, or not.
-	markEvery = 100 * time.Millisecond
+	// A peer's update is durable here after syncLeast to syncMost. Each sync
+	// costs the disk a write, so the runs of a while share one: the slower the
+	// disk, the longer.
+	syncLeast = 20 * time.Millisecond
+	syncMost  = 50 * time.Millisecond
+	syncShare = 10 // of the time at most 1/10 goes into these syncs, up to syncMost
+	// The note of received heads is written every markLeast to markMost while
+	// they move. What was lost of the log's end since is found by peers, or not.
+	markLeast = 100 * time.Millisecond
+	markMost  = 2 * time.Second
+	markShare = 20
 )
+
+// pace is how long to wait before a step that took so long is done again.
+func pace(took time.Duration, share int, least, most time.Duration) time.Duration {
+	return min(max(took*time.Duration(share), least), most)
+}
 
 func (w *writer) run() {
 	defer close(w.done)
@@ -141,10 +153,10 @@ func (w *writer) run() {
 func (w *writer) idle() time.Duration {
 	wait := time.Hour
 	if w.dirty {
-		wait = min(wait, max(0, syncEvery-w.now().Sub(w.unsynced)))
+		wait = min(wait, max(0, w.syncEvery-w.now().Sub(w.unsynced)))
 	}
 	if w.unmarked {
-		wait = min(wait, max(0, markEvery-w.now().Sub(w.marked)))
+		wait = min(wait, max(0, w.markEvery-w.now().Sub(w.marked)))
 	}
 	return wait
 }
@@ -320,13 +332,13 @@ func (w *writer) upkeep() {
 		return
 	}
 	now := w.now()
-	if w.dirty && now.Sub(w.unsynced) >= syncEvery {
+	if w.dirty && now.Sub(w.unsynced) >= w.syncEvery {
 		if err := w.sync(); err != nil {
 			w.fail(err)
 			return
 		}
 	}
-	if w.unmarked && now.Sub(w.marked) >= markEvery {
+	if w.unmarked && now.Sub(w.marked) >= w.markEvery {
 		if err := w.mark(); err != nil {
 			w.fail(err)
 		}
@@ -334,9 +346,11 @@ func (w *writer) upkeep() {
 }
 
 func (w *writer) sync() error {
+	began := w.now()
 	if err := w.store.Sync(); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
+	w.syncEvery = pace(w.now().Sub(began), syncShare, syncLeast, syncMost)
 	w.heard(&committed{effects: &chain.Effects{}, durable: w.synced()})
 	return nil
 }
@@ -348,9 +362,11 @@ func (w *writer) mark() error {
 			return err
 		}
 	}
+	began := w.now()
 	if err := w.store.Mark(w.archive.HeadsNote()); err != nil {
 		return fmt.Errorf("note heads: %w", err)
 	}
+	w.markEvery = pace(w.now().Sub(began), markShare, markLeast, markMost)
 	w.unmarked = false
 	return nil
 }

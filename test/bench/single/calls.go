@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -39,7 +40,7 @@ func goCalls(r *report, o options) error {
 			}
 			disk := (before.PerSec + after.PerSec) / 2
 			r.add(Row{
-				What: fmt.Sprintf("disk: synced appends of 256 B, %d writers", callers), Value: disk, Unit: "/s",
+				What: fmt.Sprintf("disk: synced appends of 256 B, %d %s", callers, plural(callers, "writer")), Value: disk, Unit: "/s",
 				P50ms: (before.P50ms + after.P50ms) / 2, P99ms: max(before.P99ms, after.P99ms),
 			})
 			row.Beside, row.Ratio = "disk", row.Value/disk
@@ -60,6 +61,18 @@ func publish(dir string, callers int, o options) (Row, error) {
 		return Row{}, err
 	}
 	defer n.Close()
+	stopProfile := func() {}
+	if o.profiles != "" {
+		f, err := os.Create(filepath.Join(o.profiles, fmt.Sprintf("go calls %d.pprof", callers)))
+		if err != nil {
+			return Row{}, err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return Row{}, err
+		}
+		stopProfile = pprof.StopCPUProfile
+	}
 	var next atomic.Int64
 	var mu sync.Mutex // protects lats and failed
 	var lats []float64
@@ -88,12 +101,13 @@ func publish(dir string, callers int, o options) (Row, error) {
 	}
 	wg.Wait()
 	took := time.Since(began).Seconds()
+	stopProfile()
 	if failed != nil {
 		return Row{}, failed
 	}
 	slices.Sort(lats)
 	return Row{
-		What: fmt.Sprintf("publish by Go call, durable, %d callers", callers), Value: float64(len(lats)) / took, Unit: "/s",
+		What: fmt.Sprintf("publish by Go call, durable, %d %s", callers, plural(callers, "caller")), Value: float64(len(lats)) / took, Unit: "/s",
 		P50ms: lats[len(lats)/2], P99ms: lats[len(lats)*99/100], RSSMB: harness.RSS() / (1 << 20),
 	}, nil
 }
@@ -101,4 +115,11 @@ func publish(dir string, callers int, o options) (Row, error) {
 // subject spreads updates over subjects.
 func subject(i int64, subjects int) string {
 	return fmt.Sprintf("order/%06d", i*7919%int64(subjects))
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
 }
