@@ -80,7 +80,7 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 			l.hold(c, &block{id: u.ID, reason: HeldDependency, waiting: waiting, since: since})
 			break
 		}
-		if l.limit > 0 && u.HLC.Millis() > l.limit {
+		if l.limit > 0 && u.HLC.Millis() > l.limit && u.ID.Seq > c.admitted {
 			l.hold(c, &block{id: u.ID, reason: HeldClock, since: since})
 			break
 		}

@@ -47,11 +47,14 @@ type Ledger struct {
 type chainState struct {
 	tail    Tail // received
 	applied Head
-	block   *block  // why applied stays behind tail, nil if it does not
-	frozen  *Freeze // nil if it goes on
-	dirty   bool    // in this batch
-	was     heads   // before this batch
-	began   bool    // its genesis came in this batch
+	block   *block // why applied stays behind tail, nil if it does not
+	// admitted is the seq up to which the clock holds nothing back: most of the
+	// mesh has applied it.
+	admitted Seq
+	frozen   *Freeze // nil if it goes on
+	dirty    bool    // in this batch
+	was      heads   // before this batch
+	began    bool    // its genesis came in this batch
 }
 
 type heads struct{ received, applied Head }
@@ -89,6 +92,10 @@ type Config struct {
 	Zone      string
 	// Predecessor is the chain that this node wrote before, zero for none.
 	Predecessor Origin
+	// Limit is the latest time that is applied until SetLimit is called, in Unix
+	// milliseconds; 0 for none. What the clock held back before a restart must not
+	// get in by it.
+	Limit int64
 	// CacheBytes bounds the decoded subjects that are kept for the next batch;
 	// 0 is 8 MiB. More saves a read and a decode for each update of a subject
 	// that was written lately.
@@ -106,6 +113,7 @@ func NewLedger(store Store, c Config, now int64) (*Ledger, error) {
 		signer:  c.Key,
 		chains:  map[Origin]*chainState{},
 		blocked: map[Origin]map[*chainState]bool{},
+		limit:   c.Limit,
 		tx:      newBatchState(),
 		states:  newStateCache(cacheBytes(c.CacheBytes)),
 		genesis: Genesis{
@@ -201,6 +209,18 @@ func (l *Ledger) SetLimit(limit, now int64) error {
 			l.tx.woken = append(l.tx.woken, c)
 		}
 	}
+	return l.settle(now)
+}
+
+// Admit applies what the clock holds back of a chain up to a seq, whatever the
+// limit: most of the mesh has applied it. now is in Unix milliseconds.
+func (l *Ledger) Admit(o Origin, upTo Seq, now int64) error {
+	c := l.chains[o]
+	if c == nil || c.block == nil || c.block.reason != HeldClock || upTo < c.block.id.Seq {
+		return nil
+	}
+	c.admitted = max(c.admitted, upTo)
+	l.tx.woken = append(l.tx.woken, c)
 	return l.settle(now)
 }
 

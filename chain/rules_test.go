@@ -126,6 +126,39 @@ func TestRule03_ReceivedAndApplied(t *testing.T) {
 	require.Empty(t, p.ledger.Held())
 }
 
+// What most of the mesh has applied is held no longer, up to there and no
+// further, and what the clock held before a restart is held after it too: a
+// ledger that began without a limit would let it in, and be pulled along by it.
+func TestRule04_ClockHoldsEndByAdmissionAndOutliveARestart(t *testing.T) {
+	p := newParty(t, "honest", "warehouse")
+	const now, year = 1_700_000_000_000, 365 * 24 * 3_600_000
+	require.NoError(t, p.ledger.SetLimit(now+10_000, now))
+	far := newForger("far").genesis()
+	far.status(now+year, "order/1", `{"far":1}`).status(1, "order/1", `{"far":2}`).status(1, "order/1", `{"far":3}`)
+	_, err := p.take(t, far.run().Append(nil), now)
+	require.NoError(t, err)
+	p.flush(t, now)
+	require.Equal(t, chain.Seq(1), p.ledger.Applied(far.origin).Seq)
+
+	p.config.Limit = now + 20_000
+	p.open(t)
+	require.Equal(t, chain.Seq(1), p.ledger.Applied(far.origin).Seq)
+	held := p.ledger.Held()
+	require.Len(t, held, 1)
+	require.Equal(t, chain.HeldClock, held[0].Reason)
+
+	require.NoError(t, p.ledger.Admit(far.origin, 1, now))
+	require.Equal(t, chain.Seq(1), p.ledger.Applied(far.origin).Seq)
+	require.NoError(t, p.ledger.Admit(far.origin, 3, now))
+	require.Equal(t, chain.Seq(3), p.ledger.Applied(far.origin).Seq)
+	held = p.ledger.Held()
+	require.Len(t, held, 1)
+	require.Equal(t, far.id(4), held[0].ID)
+	require.NoError(t, p.ledger.Admit(far.origin, 4, now))
+	require.Empty(t, p.ledger.Held())
+	require.NoError(t, p.ledger.Admit(newForger("nobody").origin, 4, now))
+}
+
 // Only what is applied moves the clock, and a new update is above all that is
 // applied: a received time from the far future, held, must not pull everyone
 // along.

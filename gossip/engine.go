@@ -19,6 +19,7 @@ type EngineConfig struct {
 	Epoch   uint64       // names the storage: it changes when the storage begins anew
 	Durable bool         // there is a data directory: this node may acknowledge
 	Heads   []chain.Head // received heads
+	Applied []chain.Head // applied heads
 	Root    chain.Hash   // sync root over them
 	Limits  Limits       // zero fields take their defaults
 }
@@ -115,6 +116,7 @@ type Engine struct {
 	pulls    []*pull       // outstanding, oldest first
 	wantDue  time.Duration // when the first want that waits is due, or never
 	accepts  map[uint64]accept
+	holds    clockHolds
 	nextID   uint64
 	dirty    bool          // a head changed since the last beacon
 	beaconAt time.Duration // when the next beacon is due, if dirty
@@ -141,6 +143,7 @@ func NewEngine(at At, c EngineConfig) *Engine {
 		s.head, s.pending = h, h.Seq
 		e.keep(s)
 	}
+	e.Applied(at, c.Applied)
 	e.ring.next = e.own.head.Seq + 1
 	e.changedAt = at.Mono - quietFor
 	return e

@@ -21,6 +21,7 @@ type chainState struct {
 	// ledger.
 	pending  chain.Seq
 	pushedAt time.Duration // when the origin last pushed something new of it
+	applied  chain.Seq     // applied, synced or not
 	durable  chain.Head    // applied and synced
 	refused  time.Duration // until when nothing of it is asked for: the ledger refused it
 	goal     chain.Seq     // what the first catch-up has to reach

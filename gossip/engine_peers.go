@@ -144,6 +144,10 @@ func (e *Engine) Message(at At, origin chain.Origin, f Frame) {
 		e.onAck(p, f)
 	case *AckWanted:
 		p.ack.want(f.Seq)
+	case *AppliedWanted:
+		e.onAppliedWanted(p, f)
+	case *Applied:
+		e.onApplied(p, f)
 	default:
 		e.stats.UnknownFrames++
 	}

@@ -145,6 +145,23 @@ func (e *Engine) ask(p *peer, r pullRange, asked map[*peer]*pull) {
 	}
 }
 
+// Fetch asks a peer for a range of a chain, whatever is here of it. What comes
+// goes to the ledger, which compares it with what is here: so a claim that the
+// peer has another update of a seq is put to the proof.
+func (e *Engine) Fetch(at At, origin chain.Origin, r Range) {
+	e.advance(at)
+	p := e.peers[origin]
+	if p == nil || !p.ready() || p.pulls >= servesMost/2 || r.From == 0 || r.To < r.From {
+		return
+	}
+	e.nextID++
+	a := &pull{id: e.nextID, peer: p, last: -1, deadline: e.pullDeadline(p), ranges: []pullRange{{c: e.chain(r.Origin), from: r.From, to: r.To}}}
+	e.pulls = append(e.pulls, a)
+	p.pulls++
+	e.stats.Pulls++
+	e.send(p, &Pull{ID: a.id, Bytes: uint64(e.limits.PullBytes), Ranges: []Range{r}})
+}
+
 func (e *Engine) pullDeadline(p *peer) time.Duration {
 	return e.at.Mono + pullTimeout + 4*p.clock.rtt
 }

@@ -46,8 +46,10 @@ type Transport interface {
 // Ledger is what gossip needs of a node. All methods are safe for concurrent
 // use.
 type Ledger interface {
-	// Heads are the received heads, SyncRoot the root over them.
+	// Heads are the received heads, SyncRoot the root over them, Applied the
+	// applied heads.
 	Heads() []chain.Head
+	Applied() []chain.Head
 	SyncRoot() chain.Hash
 	// Key is the public key of a chain that is here.
 	Key(o chain.Origin) (ed25519.PublicKey, bool)
@@ -133,7 +135,7 @@ func Start(ctx context.Context, c Config, ledger Ledger) (*Exchange, error) {
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	x.engine = NewEngine(x.now(), EngineConfig{
-		Self: c.Self, Epoch: c.Epoch, Durable: c.Durable, Heads: ledger.Heads(), Root: ledger.SyncRoot(), Limits: c.Limits,
+		Self: c.Self, Epoch: c.Epoch, Durable: c.Durable, Heads: ledger.Heads(), Applied: ledger.Applied(), Root: ledger.SyncRoot(), Limits: c.Limits,
 	})
 	go x.loop()
 	if err := c.Transport.Open(ctx, x.serve, x.membersChanged); err != nil {
@@ -177,6 +179,11 @@ func (x *Exchange) Local(runs []*chain.Run, ackWanted bool) {
 // after it. The own head is told once it is synced.
 func (x *Exchange) Committed(heads []chain.Head, root chain.Hash) {
 	x.post(func(at At) { x.engine.Committed(at, heads, root) })
+}
+
+// Applied tells the applied heads that a commit moved.
+func (x *Exchange) Applied(heads []chain.Head) {
+	x.post(func(at At) { x.engine.Applied(at, heads) })
 }
 
 // Durable tells heads of what is applied and synced.

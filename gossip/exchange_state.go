@@ -85,6 +85,13 @@ func (x *Exchange) Acks(seq chain.Seq) (n int) {
 	return n
 }
 
+// ClockHeld tells what is held by the clock, and returns how far which peers
+// have applied those chains: see Engine.ClockHeld.
+func (x *Exchange) ClockHeld(held []chain.ID) (applied map[chain.Origin]map[chain.Origin]chain.Seq) {
+	x.ask(func(at At) { applied = x.engine.ClockHeld(at, held) })
+	return applied
+}
+
 // Clock compares wall clocks.
 func (x *Exchange) Clock() (c Clock) {
 	x.ask(func(at At) { c = x.engine.Clock(at) })
@@ -118,6 +125,12 @@ func (x *Exchange) Heard(o chain.Origin) (ago time.Duration, ok bool) {
 		}
 	})
 	return ago, ok
+}
+
+// Fetch asks a peer for a range of a chain, whatever is here of it: see
+// Engine.Fetch.
+func (x *Exchange) Fetch(peer chain.Origin, r Range) {
+	x.post(func(at At) { x.engine.Fetch(at, peer, r) })
 }
 
 // Stats returns the engine's counters.

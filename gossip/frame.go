@@ -21,20 +21,22 @@ type FrameKind uint64
 
 // The frames of this version. PROTOCOL.md has their bytes.
 const (
-	KindHello     FrameKind = 1
-	KindPush      FrameKind = 2
-	KindHeads     FrameKind = 3
-	KindPull      FrameKind = 4
-	KindServed    FrameKind = 5
-	KindPing      FrameKind = 6
-	KindDigest    FrameKind = 7
-	KindAck       FrameKind = 8
-	KindAckWanted FrameKind = 9
+	KindHello         FrameKind = 1
+	KindPush          FrameKind = 2
+	KindHeads         FrameKind = 3
+	KindPull          FrameKind = 4
+	KindServed        FrameKind = 5
+	KindPing          FrameKind = 6
+	KindDigest        FrameKind = 7
+	KindAck           FrameKind = 8
+	KindAckWanted     FrameKind = 9
+	KindAppliedWanted FrameKind = 10
+	KindApplied       FrameKind = 11
 )
 
 var frameNames = [...]string{
 	KindHello: "hello", KindPush: "push", KindHeads: "heads", KindPull: "pull", KindServed: "served",
-	KindPing: "ping", KindDigest: "digest", KindAck: "ack", KindAckWanted: "ack_wanted",
+	KindPing: "ping", KindDigest: "digest", KindAck: "ack", KindAckWanted: "ack_wanted", KindAppliedWanted: "applied_wanted", KindApplied: "applied",
 }
 
 func (k FrameKind) String() string {
@@ -116,6 +118,10 @@ func newFrame(k FrameKind) Frame {
 		return &Ack{}
 	case KindAckWanted:
 		return &AckWanted{}
+	case KindAppliedWanted:
+		return &AppliedWanted{}
+	case KindApplied:
+		return &Applied{}
 	}
 	return nil
 }

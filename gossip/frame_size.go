@@ -36,6 +36,10 @@ func encodedSize(f Frame) int {
 		return head + maxHeadSize*len(f.Heads)
 	case *Digest:
 		return head + 36 + maxHeadSize*len(f.Heads)
+	case *AppliedWanted:
+		return head + maxHeadSize*len(f.Held)
+	case *Applied:
+		return head + maxHeadSize*len(f.Heads)
 	case *Pull:
 		return head + (18+2*9)*len(f.Ranges)
 	case *Ack:

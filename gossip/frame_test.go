@@ -41,6 +41,8 @@ func sampleFrames() []gossip.Frame {
 		&gossip.Digest{Full: true, After: origin(1), UpTo: origin(5), Heads: []chain.ID{{Origin: origin(2), Seq: 1}, {Origin: origin(5), Seq: 2}}},
 		&gossip.Ack{Seq: 9, Hash: hash},
 		&gossip.AckWanted{Seq: 1},
+		&gossip.AppliedWanted{Held: []chain.ID{{Origin: chain.Origin{1}, Seq: 2}}}, &gossip.AppliedWanted{},
+		&gossip.Applied{Heads: []chain.ID{{Origin: chain.Origin{1}, Seq: 1}, {Origin: chain.Origin{1, 1}, Seq: 9}}}, &gossip.Applied{},
 	}
 }
 

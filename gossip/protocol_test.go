@@ -31,6 +31,8 @@ func TestProtocolExamples(t *testing.T) {
 		"digest, full, above `01…01`":                      &Digest{Full: true, After: fill(1)},
 		"ack 2":                                            &Ack{Seq: 2, Hash: hash},
 		"ack wanted 2":                                     &AckWanted{Seq: 2},
+		"applied wanted: `01…01` at 5":                     &AppliedWanted{Held: []chain.ID{{Origin: fill(1), Seq: 5}}},
+		"applied, nothing":                                 &Applied{},
 		"hello, of a durable node with an empty chain":     &Hello{Version: 1, Epoch: 42, Durable: true, Root: hash},
 		"of a later version: counted, ignored":             &Unknown{Type: 0x78, Size: 3},
 	}

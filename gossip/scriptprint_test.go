@@ -55,6 +55,10 @@ func describe(f gossip.Frame, w *scriptWorld) string {
 		return fmt.Sprintf("ack %d", f.Seq)
 	case *gossip.AckWanted:
 		return fmt.Sprintf("ack-wanted %d", f.Seq)
+	case *gossip.AppliedWanted:
+		return "applied-wanted " + printHeads(f.Held)
+	case *gossip.Applied:
+		return "applied " + printHeads(f.Heads)
 	case *gossip.Ping:
 		return fmt.Sprintf("ping yours=%d at %v", f.Yours, w.now)
 	}

@@ -105,6 +105,29 @@ func (w *scriptWorld) do(args []string) (err error) {
 			n.engine.Wrote(n.at(), scriptOrigin(args[2]), math.MaxInt32)
 			n.act()
 		}
+	case "applied": // A CHAIN SEQ: so much of it
+		n := w.node(args[1])
+		n.engine.Applied(n.at(), []chain.Head{{Origin: scriptOrigin(args[2]), Seq: chain.Seq(atoi(args[3]))}})
+		n.act()
+	case "clock-held": // A [CHAIN SEQ]: it is held back there; prints who has applied it
+		n := w.node(args[1])
+		var held []chain.ID
+		if len(args) > 2 {
+			held = []chain.ID{{Origin: scriptOrigin(args[2]), Seq: chain.Seq(atoi(args[3]))}}
+		}
+		for _, of := range n.engine.ClockHeld(n.at(), held) {
+			for _, p := range w.nodes {
+				if seq := of[p.origin]; seq > 0 {
+					w.printf("%s has applied %s.%d", p.name, args[2], seq)
+				}
+			}
+		}
+		n.act()
+	case "fetch": // A FROM CHAIN SEQ
+		n := w.node(args[1])
+		seq := chain.Seq(atoi(args[4]))
+		n.engine.Fetch(n.at(), scriptOrigin(args[2]), gossip.Range{Origin: scriptOrigin(args[3]), From: seq, To: seq})
+		n.act()
 	case "refuse": // A: its ledger refuses what comes
 		w.node(args[1]).deaf = true
 	case "tick": // D: time passes, nothing arrives

@@ -21,6 +21,15 @@ func (b books) Heads() []chain.Head {
 	return heads
 }
 
+func (b books) Applied() []chain.Head {
+	chains := b.n.archive.Chains()
+	heads := make([]chain.Head, len(chains))
+	for i, c := range chains {
+		heads[i] = c.Applied
+	}
+	return heads
+}
+
 func (b books) SyncRoot() chain.Hash { return b.n.archive.Summary().SyncRoot }
 
 func (b books) Key(o chain.Origin) (ed25519.PublicKey, bool) {

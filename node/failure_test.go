@@ -49,9 +49,9 @@ func TestNodeWithADeadStore(t *testing.T) {
 	disk := &dyingStore{}
 	for i, step := range n.steps() {
 		require.NoError(t, step(t.Context()))
-		if i == 1 {
-			disk.Store = n.writer.store
-			n.writer.store = disk
+		if i == 0 {
+			disk.Store = n.store
+			n.store = disk
 		}
 	}
 	defer func() { require.NoError(t, n.Close()) }()

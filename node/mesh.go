@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/gossip"
+	"github.com/tidings-mesh/tidings/node/core"
 )
 
 // mesh is the node's side of gossip.
@@ -24,19 +24,9 @@ type mesh struct {
 	heard atomic.Pointer[listening]
 
 	mu    sync.Mutex // protects what follows
-	acked map[chain.Origin]chain.Seq
+	acked core.Acks
 	moved chan struct{} // closed when acked moves
-	known map[string]knownMember
-	// unstored says that known has changed since it was stored.
-	unstored bool
-	met      bool // another member was seen alive
-	failed   map[string]bool
-}
-
-// knownMember is a member that the store remembers, by its name.
-type knownMember struct {
-	Origin    chain.Origin `json:"origin"`
-	Authority string       `json:"authority,omitempty"`
+	known *core.Known
 }
 
 // convergence is an answer that stands for a while.
@@ -50,8 +40,7 @@ const (
 	// every HTTP answer, and costs a question to the engine.
 	convergedFor = 20 * time.Millisecond
 	// watchEvery is how often clocks and members are looked at.
-	watchEvery   = 500 * time.Millisecond
-	knownMembers = "members" // the store's record
+	watchEvery = 500 * time.Millisecond
 )
 
 // startMesh joins the mesh, if there is one.
@@ -59,16 +48,15 @@ func (n *Node) startMesh(ctx context.Context) error {
 	if n.cfg.Bind == "" && n.cfg.Hub == nil {
 		return nil
 	}
-	m := &mesh{acked: map[chain.Origin]chain.Seq{}, moved: make(chan struct{}), known: map[string]knownMember{}, told: len(n.cfg.Join) > 0}
-	b, err := n.archive.Private(knownMembers)
+	record, err := n.archive.Private(core.KnownRecord)
 	if err != nil {
 		return err
 	}
-	if b != nil {
-		if err := json.Unmarshal(b, &m.known); err != nil {
-			return fmt.Errorf("known members: %w: %w", chain.ErrCorrupt, err)
-		}
+	known, err := core.DecodeKnown(record)
+	if err != nil {
+		return err
 	}
+	m := &mesh{acked: core.Acks{}, moved: make(chan struct{}), known: known, told: len(n.cfg.Join) > 0}
 	tags := gossip.Tags{
 		Name: n.info.Node, Authority: n.info.Authority, Zone: n.cfg.Zone, HTTP: n.cfg.AdvertiseHTTP, Durable: n.info.Durable,
 	}
@@ -163,66 +151,6 @@ func (n *Node) FailedBy() error {
 	}
 }
 
-// lookAtClock compares the wall clock with the mesh's.
-func (n *Node) lookAtClock() {
-	c := n.mesh.exchange.Clock()
-	was := n.mesh.clock.Swap(&c)
-	off := c.Offset.Abs()
-	switch {
-	case c.Count >= 3 && off > n.cfg.MaxClockSkew/2:
-		n.state.setRefusal(fmt.Errorf("%w: this node's clock is %s off the median of %d nodes, at most %s: set it, and it publishes again",
-			ErrClockSkew, c.Offset.Round(time.Millisecond), c.Count, n.cfg.MaxClockSkew/2))
-		if was == nil || was.Offset.Abs() <= n.cfg.MaxClockSkew/2 {
-			n.log.Error("clock is off: this node refuses to publish until it is set", "offset", c.Offset, "clocks", c.Count)
-		}
-	default:
-		n.state.setRefusal(nil)
-		if c.Count == 2 && off > n.cfg.MaxClockSkew/2 && (was == nil || was.Offset.Abs() <= n.cfg.MaxClockSkew/2) {
-			n.log.Warn("the clocks of the two nodes differ; with two nobody can say which is wrong", "difference", 2*off)
-		}
-	}
-	if len(n.archive.Summary().Held) > 0 {
-		// Whatever waits for the clock may have waited long enough.
-		ctx, cancel := context.WithTimeout(context.Background(), watchEvery)
-		defer cancel()
-		_ = n.writer.do(ctx, func() error { return n.writer.ledger.SetLimit(n.timeLimit(n.now().UnixMilli()), n.now().UnixMilli()) })
-	}
-}
-
-// timeLimit is the latest time that is applied: MaxClockSkew after the median
-// of the mesh's clocks. With fewer than three clocks there is none.
-func (n *Node) timeLimit(now int64) int64 {
-	if n.mesh == nil {
-		return 0
-	}
-	c := n.mesh.clock.Load()
-	if c == nil || c.Count < 3 {
-		return 0
-	}
-	return max(1, now-c.Offset.Milliseconds()+n.cfg.MaxClockSkew.Milliseconds())
-}
-
-// tellMesh tells gossip what a commit did. It is the writer's.
-func (n *Node) tellMesh(c *committed) {
-	if n.mesh == nil {
-		return
-	}
-	x := n.mesh.exchange
-	if len(c.effects.Own) > 0 {
-		x.Local(c.effects.Own, false)
-	}
-	if len(c.effects.Heads) > 0 {
-		heads := make([]chain.Head, len(c.effects.Heads))
-		for i, h := range c.effects.Heads {
-			heads[i] = h.Received
-		}
-		x.Committed(heads, c.root)
-	}
-	if len(c.durable) > 0 && n.info.Durable {
-		x.Durable(c.durable)
-	}
-}
-
 // noteAck takes a peer's word that it holds the own chain durably.
 func (n *Node) noteAck(peer chain.Origin, head chain.Head) {
 	u, err := n.archive.Update(chain.ID{Origin: n.info.Origin, Seq: head.Seq})
@@ -233,8 +161,7 @@ func (n *Node) noteAck(peer chain.Origin, head chain.Head) {
 	m := n.mesh
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if head.Seq > m.acked[peer] {
-		m.acked[peer] = head.Seq
+	if m.acked.Note(peer, head.Seq) {
 		close(m.moved)
 		m.moved = make(chan struct{})
 	}
@@ -253,12 +180,7 @@ func (n *Node) acks(ctx context.Context, id chain.ID, want int) int {
 	for {
 		m := n.mesh
 		m.mu.Lock()
-		count, moved := have, m.moved
-		for _, seq := range m.acked {
-			if seq >= id.Seq {
-				count++
-			}
-		}
+		count, moved := have+m.acked.Count(id.Seq), m.moved
 		m.mu.Unlock()
 		if count >= want {
 			return count

@@ -56,7 +56,7 @@ func (m *metrics) collectors() []prometheus.Collector {
 }
 
 // committed counts one commit.
-func (m *metrics) committed(took time.Duration, writes *chain.Batch, synced bool) {
+func (m *metrics) committed(writes *chain.Batch, synced bool, took time.Duration) {
 	label := "no"
 	if synced {
 		label = "yes"

@@ -30,6 +30,7 @@ type Node struct {
 
 	dir     *store.Dir // nil in memory
 	store   chain.Store
+	ledger  *chain.Ledger // the writer's
 	archive *chain.Archive
 	writer  *writer
 	outbox  *outbox
@@ -145,7 +146,10 @@ func (n *Node) openStore(context.Context) error {
 
 // openLedger reads the chains that the store keeps.
 func (n *Node) openLedger(context.Context) error {
-	c := chain.Config{Node: n.info.Node, Authority: n.info.Authority, Zone: n.cfg.Zone, CacheBytes: n.cfg.CacheBytes}
+	c := chain.Config{
+		Node: n.info.Node, Authority: n.info.Authority, Zone: n.cfg.Zone, CacheBytes: n.cfg.CacheBytes,
+		Limit: n.timeLimit(n.now().UnixMilli()),
+	}
 	if n.dir != nil {
 		c.Key, c.Predecessor = n.dir.Key(), n.dir.Identity().Predecessor
 	} else {
@@ -164,12 +168,8 @@ func (n *Node) openLedger(context.Context) error {
 	n.archive = chain.NewArchive(ledger)
 	n.metrics = newMetrics()
 	n.outbox = newOutbox(n.cfg.Outbox)
-	n.writer = &writer{
-		log: n.log, ledger: ledger, archive: n.archive, store: n.store, metrics: n.metrics, now: n.now,
-		outbox: n.outbox.queue, appendable: n.state.appendable, inbox: make(chan *arrival, 64), calls: make(chan func()),
-		quit: make(chan struct{}), done: make(chan struct{}),
-		gate: n.mayPublish, limit: n.timeLimit, stage: n.stageKnown, heard: n.tellMesh, applied: map[chain.Origin]chain.Head{},
-	}
+	n.ledger = ledger
+	n.writer = n.newWriter(ledger)
 	return nil
 }
 

@@ -24,7 +24,9 @@ func (n *Node) members() []api.Member {
 	if n.mesh == nil {
 		return out
 	}
-	unseen := n.knownMembers()
+	n.mesh.mu.Lock()
+	unseen := n.mesh.known.Members()
+	n.mesh.mu.Unlock()
 	for _, m := range n.mesh.exchange.Members() {
 		delete(unseen, m.Name)
 		if m.Self {
@@ -77,7 +79,7 @@ func (n *Node) Converged() bool {
 func (n *Node) converged() bool {
 	m := n.mesh
 	m.mu.Lock()
-	known, met := len(m.known)+1, m.met
+	known, met := m.known.Len()+1, m.known.Met()
 	m.mu.Unlock()
 	if m.told && !met {
 		return false
@@ -170,10 +172,9 @@ func (n *Node) Forget(_ context.Context, name string) error {
 	}
 	err := n.mesh.exchange.Forget(name)
 	n.mesh.mu.Lock()
-	_, remembered := n.mesh.known[name]
-	if remembered && (err == nil || errors.Is(err, gossip.ErrNoMember)) {
-		delete(n.mesh.known, name)
-		n.mesh.unstored = true
+	remembered := n.mesh.known.Has(name)
+	if err == nil || errors.Is(err, gossip.ErrNoMember) {
+		n.mesh.known.Forget(name)
 	}
 	n.mesh.mu.Unlock()
 	switch {

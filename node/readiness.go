@@ -99,10 +99,10 @@ func (n *Node) Readiness() api.Readiness {
 		r.Reason = err.Error()
 	case n.FailedBy() != nil:
 		r.Reason = n.FailedBy().Error()
-	case !own:
-		r.Reason = "recovering the own chain from peers"
 	case n.archive.Frozen(n.info.Origin) != nil:
 		r.Reason = "own chain is frozen (" + n.archive.Frozen(n.info.Origin).String() + "); restart the node to go on under a new origin"
+	case !own:
+		r.Reason = "recovering the own chain from peers"
 	case !caughtUp:
 		r.Reason = "catching up with the mesh"
 	case refusal != nil:

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/chain/store"
 	"github.com/tidings-mesh/tidings/gossip"
+	"github.com/tidings-mesh/tidings/node/core"
 )
 
 // errNewOrigin says that this node cannot go on under its key: what it may have
@@ -45,98 +45,104 @@ func (n *Node) recover(ctx context.Context) error {
 			"noted", h.Seq, "have", n.archive.Head(h.Origin).Seq)
 		ownLost = ownLost || h.Origin == n.info.Origin
 	}
-	if f := n.archive.Frozen(n.info.Origin); f != nil && n.dir != nil {
-		return fmt.Errorf("%w: it is frozen: %s", errNewOrigin, f)
+	frozen := n.archive.Frozen(n.info.Origin)
+	start := core.Start{
+		Durable: n.dir != nil, Unchanged: n.dir == nil || n.dir.Unchanged(), EndLost: ownLost,
+		Frozen: frozen != nil, Began: n.archive.Head(n.info.Origin).Seq > 0, Mesh: n.mesh != nil, Known: n.knownOthers(),
 	}
-	unchanged := n.dir == nil || n.dir.Unchanged() && !ownLost
-	began := n.archive.Head(n.info.Origin).Seq > 0
-	if unchanged && (!began || n.mesh == nil || !n.mesh.knowsOthers()) {
+	switch step := start.Step(); {
+	case step == core.NewOrigin && frozen != nil:
+		return fmt.Errorf("%w: it is frozen: %s", errNewOrigin, frozen)
+	case step == core.NewOrigin:
+		return fmt.Errorf("%w: %s, and there is no peer to ask", errNewOrigin, directoryChanged)
+	case step == core.Append:
 		n.state.setOwn()
 		n.settleReadiness(false)
 		return nil
-	}
-	if n.mesh == nil {
-		return fmt.Errorf("%w: the data directory was moved, copied or restored, or lost the end of its log, and there is no peer to ask", errNewOrigin)
-	}
-	if !unchanged {
-		// The origin can change only while nothing runs under it, so the start
-		// itself waits.
-		waiting, cancel := context.WithTimeout(ctx, n.cfg.RecoverWait)
-		defer cancel()
-		n.log.Warn("the data directory was moved, copied or restored, or lost the end of its log: asking peers for this node's chain",
-			"origin", n.info.Origin, "seq", n.archive.Head(n.info.Origin).Seq, "wait", n.cfg.RecoverWait)
-		if !n.awaitOwn(waiting) {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return fmt.Errorf("%w: the data directory was moved, copied or restored, or lost the end of its log, and its chain did not come back from peers within %s",
-				errNewOrigin, n.cfg.RecoverWait)
-		}
-		if err := n.dir.Adopt(); err != nil {
-			return err
-		}
-		n.log.Info("own chain recovered from peers", "seq", n.archive.Head(n.info.Origin).Seq)
-		n.state.setOwn()
+	case start.IsUnchanged():
 		n.settleReadiness(true)
+		n.background(func(quit context.Context) {
+			if n.askPeers(quit, true) == core.Append && n.archive.Frozen(n.info.Origin) == nil {
+				n.state.setOwn()
+			}
+		})
 		return nil
 	}
+	// The origin can change only while nothing runs under it, so the start
+	// itself waits.
+	n.log.Warn(directoryChanged+": asking peers for this node's chain",
+		"origin", n.info.Origin, "seq", n.archive.Head(n.info.Origin).Seq, "wait", n.cfg.RecoverWait)
+	switch n.askPeers(ctx, false) {
+	case core.Append:
+	case core.NewOrigin:
+		return fmt.Errorf("%w: %s, and its chain did not come back from peers within %s", errNewOrigin, directoryChanged, n.cfg.RecoverWait)
+	default:
+		return ctx.Err()
+	}
+	if err := n.dir.Adopt(); err != nil {
+		return err
+	}
+	n.log.Info("own chain recovered from peers", "seq", n.archive.Head(n.info.Origin).Seq)
+	n.state.setOwn()
 	n.settleReadiness(true)
-	n.background(func(quit context.Context) {
-		if n.recoverUnchanged(quit) && n.archive.Frozen(n.info.Origin) == nil {
-			n.state.setOwn()
-		}
-	})
 	return nil
 }
 
-// recoverUnchanged waits until the own chain of an unchanged directory may be
-// appended to: its end is here, as all live members say, or nobody has said
-// within RecoverWait that there is more of it. It reports whether that came
-// about before quit ended.
-func (n *Node) recoverUnchanged(quit context.Context) bool {
+const directoryChanged = "the data directory was moved, copied or restored, or lost the end of its log"
+
+// askPeers waits until the own chain may be appended to, or cannot be
+// continued, and returns which. It returns core.Ask if quit ended first: then
+// what waits in the outbox must not be appended.
+func (n *Node) askPeers(quit context.Context, unchanged bool) core.Step {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	began, warned := n.now(), false
-	ahead := map[chain.Origin]chain.Seq{}
-	for !n.ownIsHere() {
-		n.noteAhead(ahead)
-		if n.now().Sub(began) >= n.cfg.RecoverWait {
-			switch {
-			case len(ahead) == 0:
-				n.log.Warn("no peer that holds this node's chain answered; the data directory is unchanged, so it goes on from there",
-					"waited", n.cfg.RecoverWait, "seq", n.archive.Head(n.info.Origin).Seq)
-				return quit.Err() == nil
-			case !warned:
-				warned = true
-				n.log.Warn("peers have more of this node's chain than is here: nothing is published until it is back",
-					"waited", n.cfg.RecoverWait, "seq", n.archive.Head(n.info.Origin).Seq)
-			}
+	r := core.NewRecovery(n.info.Origin, unchanged, n.cfg.RecoverWait, n.now())
+	for {
+		l := r.Look(n.now(), n.ownElsewhere(), n.archive)
+		for _, c := range l.Fetch {
+			n.log.Error("a peer says that it holds another update of this node's chain: it has to show it", "peer", c.Peer, "seq", c.Seq)
+			n.mesh.exchange.Fetch(c.Peer, gossip.Range{Origin: n.info.Origin, From: c.Seq, To: c.Seq})
+		}
+		switch {
+		case l.Unanswered:
+			n.log.Warn("no peer that holds this node's chain answered; the data directory is unchanged, so it goes on from there",
+				"waited", n.cfg.RecoverWait, "seq", n.archive.Head(n.info.Origin).Seq)
+		case l.Waits:
+			n.log.Warn("peers have more of this node's chain than is here: nothing is published until it is back",
+				"waited", n.cfg.RecoverWait, "seq", n.archive.Head(n.info.Origin).Seq)
+		}
+		if quit.Err() != nil {
+			return core.Ask
+		}
+		if l.Step != core.Ask {
+			return l.Step
 		}
 		select {
 		case <-quit.Done():
-			return false // what waits in the outbox must not be appended now
 		case <-tick.C:
 		}
 	}
-	return true
 }
 
-// noteAhead keeps, by peer, the own seqs that a peer said it has and that are
-// not here. One that went away still has them; one that is there and does not
-// deliver them has not.
-func (n *Node) noteAhead(ahead map[chain.Origin]chain.Seq) {
-	there := map[chain.Origin]bool{}
-	for _, h := range n.mesh.exchange.OwnHeads() {
-		there[h.Peer] = true
-		ahead[h.Peer] = max(ahead[h.Peer], h.Head.Seq)
-	}
-	wanted := n.mesh.exchange.KnownHead(n.info.Origin)
-	here := n.archive.Head(n.info.Origin).Seq
-	for peer, seq := range ahead {
-		if seq <= here || there[peer] && wanted <= here {
-			delete(ahead, peer)
+// ownElsewhere is what gossip knows of the own chain.
+func (n *Node) ownElsewhere() core.Peers {
+	p := core.Peers{OwnHeads: n.mesh.exchange.OwnHeads(), KnownHead: n.mesh.exchange.KnownHead(n.info.Origin)}
+	for _, m := range n.mesh.exchange.Members() {
+		if !m.Self && m.Status == gossip.StatusAlive {
+			p.Live = append(p.Live, m.Origin)
 		}
 	}
+	return p
+}
+
+// knownOthers is how many other members this node knows.
+func (n *Node) knownOthers() int {
+	if n.mesh == nil {
+		return 0
+	}
+	n.mesh.mu.Lock()
+	defer n.mesh.mu.Unlock()
+	return n.mesh.known.Len()
 }
 
 // lookEvery is how often a start looks at how far it has come.
@@ -145,7 +151,7 @@ const lookEvery = 10 * time.Millisecond
 // settleReadiness sees to it that a node which finds nobody to catch up with
 // becomes ready.
 func (n *Node) settleReadiness(others bool) {
-	if n.mesh == nil || !n.mesh.told && !others && !n.mesh.knowsOthers() {
+	if n.mesh == nil || !n.mesh.told && !others && n.knownOthers() == 0 {
 		n.state.setCaughtUp()
 		return
 	}
@@ -180,66 +186,4 @@ func (n *Node) background(f func(quit context.Context)) {
 		f(quit)
 	}()
 	n.onClose("background", func() error { cancel(); <-done; return nil })
-}
-
-func (m *mesh) knowsOthers() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.known) > 0
-}
-
-// awaitOwn waits until every live member, at least one, has told how far it has
-// the own chain, and all of that is here and applied. It reports whether that
-// came about.
-func (n *Node) awaitOwn(ctx context.Context) bool {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		if n.ownIsHere() {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-tick.C:
-		}
-	}
-}
-
-// ownIsHere reports whether it did.
-func (n *Node) ownIsHere() bool {
-	answers := map[chain.Origin]gossip.OwnHead{}
-	for _, h := range n.mesh.exchange.OwnHeads() {
-		if h.Answered() {
-			answers[h.Peer] = h
-		}
-	}
-	live := 0
-	for _, m := range n.mesh.exchange.Members() {
-		if m.Self || m.Status != gossip.StatusAlive {
-			continue
-		}
-		live++
-		a, ok := answers[m.Origin]
-		if !ok || !n.holdsOwn(a.Head) {
-			return false
-		}
-	}
-	info, _ := n.archive.Info(n.info.Origin)
-	return live > 0 && info.Frozen == nil && info.Applied == info.Received
-}
-
-// holdsOwn reports whether an own head that a peer has is here. One with
-// another hash is a fork, which ends this chain.
-func (n *Node) holdsOwn(h chain.Head) bool {
-	u, err := n.archive.Update(chain.ID{Origin: n.info.Origin, Seq: h.Seq})
-	if err != nil {
-		return false
-	}
-	if u.Hash == h.Hash {
-		return true
-	}
-	n.fail(fmt.Errorf("a peer holds another update at seq %d of this node's chain: two nodes have published under one key; "+
-		"stop both, and start each with a data directory of its own", h.Seq))
-	return false
 }

@@ -194,3 +194,77 @@ func TestFailureIsForGood(t *testing.T) {
 	require.ErrorIs(t, n.FailedBy(), context.Canceled)
 	require.Contains(t, n.Readiness().Reason, context.Canceled.Error())
 }
+
+// What a peer claims of the own chain is believed when it has shown it. One that
+// claims another update of a seq and has none delays a start, and no more.
+func TestClaimWithoutProofEndsNothing(t *testing.T) {
+	hub := gossip.NewHub()
+	peer := newPuppet(t, hub)
+	peer.mayServe()
+	cfg := Config{Name: "n", DataDir: filepath.Join(t.TempDir(), "data"), Hub: hub, RecoverWait: 300 * time.Millisecond}
+	n, err := Open(t.Context(), cfg)
+	require.NoError(t, err)
+	first, err := n.Publish(t.Context(), status(`{"a":1}`))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return peer.claims().Seq == first.Seq }, 10*time.Second, time.Millisecond)
+	require.NoError(t, n.Close())
+
+	peer.mu.Lock()
+	peer.claim.Hash = chain.Hash{0xbd}
+	peer.mu.Unlock()
+	n, err = Open(t.Context(), cfg)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, n.Close()) }()
+	second, err := n.Publish(t.Context(), status(`{"a":2}`))
+	require.NoError(t, err)
+	require.Equal(t, chain.ID{Origin: first.Origin, Seq: first.Seq + 1}, second)
+	require.NoError(t, n.FailedBy())
+	require.Nil(t, n.archive.Frozen(n.Origin()))
+	require.Greater(t, n.mesh.exchange.Stats().Pulls, uint64(0), "it asked for the proof")
+}
+
+// A peer that does show another update of a seq, under this key, has proved a
+// fork: the chain is frozen, and the next start goes on under a new origin.
+func TestClaimIsProvedByTheRun(t *testing.T) {
+	hub := gossip.NewHub()
+	peer := newPuppet(t, hub)
+	peer.mayServe()
+	dir, backup := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	cfg := Config{Name: "n", DataDir: dir, Hub: hub, RecoverWait: 300 * time.Millisecond}
+	life := func(delta string, seen bool) chain.ID {
+		n, err := Open(t.Context(), cfg)
+		require.NoError(t, err)
+		id, err := n.Publish(t.Context(), status(delta))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return !seen || peer.claims().Seq == id.Seq }, 10*time.Second, time.Millisecond)
+		require.NoError(t, n.Close())
+		return id
+	}
+	life(`{"a":1}`, true)
+	for _, name := range []string{"db", "heads"} {
+		replace(t, filepath.Join(backup, name), filepath.Join(dir, name))
+	}
+	last := life(`{"a":2}`, true)
+	for _, name := range []string{"db", "heads"} {
+		replace(t, filepath.Join(dir, name), filepath.Join(backup, name))
+	}
+	cfg.Hub = gossip.NewHub() // the only one who knows is not there
+	require.Equal(t, last, life(`{"a":3}`, false))
+
+	cfg.Hub = hub
+	n, err := Open(t.Context(), cfg)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return n.archive.Frozen(last.Origin) != nil }, 10*time.Second, time.Millisecond)
+	require.Contains(t, n.Readiness().Reason, "restart")
+	_, err = n.Enqueue(t.Context(), status(`{"a":4}`))
+	require.NoError(t, err)
+	require.NoError(t, n.Close())
+
+	n, err = Open(t.Context(), cfg)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, n.Close()) }()
+	require.NotEqual(t, last.Origin, n.Origin())
+	id, err := n.Publish(t.Context(), status(`{"a":5}`))
+	require.NoError(t, err)
+	require.Equal(t, n.Origin(), id.Origin)
+}

@@ -20,6 +20,7 @@ type author struct {
 	t      *testing.T
 	store  chain.Store
 	ledger *chain.Ledger
+	ahead  time.Duration // of its clock
 }
 
 func newAuthor(t *testing.T, seed byte) *author {
@@ -28,11 +29,11 @@ func newAuthor(t *testing.T, seed byte) *author {
 	s := store.Memory()
 	l, err := chain.NewLedger(s, chain.Config{Key: key, Node: fmt.Sprint("n", seed), Authority: fmt.Sprint("a", seed)}, time.Now().UnixMilli())
 	require.NoError(t, err)
-	return &author{t, s, l}
+	return &author{t: t, store: s, ledger: l}
 }
 
 func (a *author) publish(drafts ...chain.Draft) []*chain.Run {
-	now := time.Now().UnixMilli()
+	now := time.Now().Add(a.ahead).UnixMilli()
 	for _, d := range drafts {
 		p, err := chain.Prepare(d)
 		require.NoError(a.t, err)
@@ -93,14 +94,18 @@ func TestWhatABatchLeavesOverIsApplied(t *testing.T) {
 	n := newNode(cfg)
 	for i, step := range n.steps() {
 		require.NoError(t, step(t.Context()))
-		if i == 1 {
-			n.writer.heard = func(*committed) {
+		if i == 0 {
+			// What the last commit left is published when the next one comes.
+			n.store = watchedStore{n.store, func() {
+				if n.archive == nil {
+					return
+				}
 				for _, c := range n.archive.Chains() {
 					if c.Applied != c.Received && n.Converged() {
 						t.Errorf("converged with %+v", c)
 					}
 				}
-			}
+			}}
 		}
 	}
 	defer func() { require.NoError(t, n.Close()) }()
@@ -110,6 +115,17 @@ func TestWhatABatchLeavesOverIsApplied(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	require.NoError(t, n.archive.Wait(ctx, chain.Frontier{second.ledger.Origin(): count + 1}))
+}
+
+// watchedStore calls a function before each commit.
+type watchedStore struct {
+	chain.Store
+	before func()
+}
+
+func (s watchedStore) Commit(b *chain.Batch, sync bool) error {
+	s.before()
+	return s.Store.Commit(b, sync)
 }
 
 // Nobody stays waiting for a writer that was never started.

@@ -1,0 +1,51 @@
+package core
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/gossip"
+)
+
+// clocksLeast is how many clocks it takes to say which is wrong.
+const clocksLeast = 3
+
+// ClockIsOff reports whether the own clock is so far off the median of the
+// mesh's, more than half of maxSkew, that this node must not publish.
+func ClockIsOff(c gossip.Clock, maxSkew time.Duration) bool {
+	return c.Count >= clocksLeast && c.Offset.Abs() > maxSkew/2
+}
+
+// TimeLimit is the latest time that is applied: maxSkew after the median of the
+// mesh's clocks. With fewer than three clocks there is none, except while a node
+// of a mesh is catching up: then it has not met the others yet, and goes by its
+// own. Times are in Unix milliseconds.
+func TimeLimit(now int64, c gossip.Clock, catchingUp bool, maxSkew time.Duration) int64 {
+	switch {
+	case c.Count >= clocksLeast:
+		now -= c.Offset.Milliseconds()
+	case !catchingUp:
+		return 0
+	}
+	return max(1, now+maxSkew.Milliseconds())
+}
+
+// Admissible is how far a chain that the clock holds back here is applied by
+// more than half of the known members, who are given by their origins without
+// this node, which is one of them and has not applied it. It is 0 where they are
+// too few.
+func Admissible(applied map[chain.Origin]chain.Seq, others []chain.Origin) chain.Seq {
+	var seqs []chain.Seq
+	for _, o := range others {
+		if seq := applied[o]; seq > 0 {
+			seqs = append(seqs, seq)
+		}
+	}
+	need := (len(others)+1)/2 + 1
+	if len(seqs) < need {
+		return 0
+	}
+	slices.Sort(seqs)
+	return seqs[len(seqs)-need]
+}

@@ -1,0 +1,352 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// Writer applies batches to the ledger and makes them durable, then known, in
+// that order. It is what the node's one writer loop does: the loop gathers
+// what waits and calls Process, then Upkeep, and waits no longer than Idle.
+type Writer struct {
+	conf WriterConfig
+
+	dirty    bool                        // committed, but not synced
+	applied  map[chain.Origin]chain.Head // moved, and not synced
+	unsynced time.Time                   // when the first such commit was
+	unmarked bool                        // heads moved since the note was written
+	marked   time.Time
+	// How often peers' runs are synced and the note is written, by what it took last.
+	syncEvery, markEvery time.Duration
+	failed               error
+}
+
+// WriterConfig is what a writer works on and whom it tells. All fields are
+// required.
+type WriterConfig struct {
+	Ledger  *chain.Ledger
+	Archive *chain.Archive
+	Store   chain.Store
+	Now     func() time.Time
+
+	// MayPublish says why drafts are refused, nil if they are not.
+	MayPublish func() error
+	// TimeLimit is the latest time that is applied, 0 for none, both in Unix
+	// milliseconds.
+	TimeLimit func(now int64) int64
+	// Stage adds records of the caller's to a batch with drafts.
+	Stage func() error
+	// Urgent reports, once, that a peer waits for what it sent to be durable.
+	Urgent func() bool
+	// Heard is told what each commit and each sync did, after it.
+	Heard func(*Committed)
+	// Measured is told what each commit wrote and how long it took.
+	Measured func(writes *chain.Batch, synced bool, took time.Duration)
+	// Failed is told, once, why nothing is written any more.
+	Failed func(error)
+}
+
+// Batch is what one round of the writer works on.
+type Batch struct {
+	Drafts   []*chain.Prepared
+	Arrivals [][]*chain.Run // from peers, verified; each was handed over at once
+}
+
+// Answers are a batch's: one for each draft, and for each run of each arrival.
+type Answers struct {
+	Receipts []Receipt
+	Outcomes [][]chain.Outcome
+}
+
+// Receipt is the answer to a draft.
+type Receipt struct {
+	chain.Receipt
+	Err error // it was refused
+}
+
+// Committed is what a commit or a sync did.
+type Committed struct {
+	// Effects are what was committed; empty after a sync alone.
+	Effects *chain.Effects
+	// Root is the sync root after it.
+	Root chain.Hash
+	// Durable are the applied heads that are synced by now and were not before.
+	Durable []chain.Head
+}
+
+// Mesh is who is told: gossip.
+type Mesh interface {
+	Local(runs []*chain.Run, ackWanted bool)
+	Committed(received []chain.Head, root chain.Hash)
+	Applied(heads []chain.Head)
+	Durable(heads []chain.Head)
+}
+
+// Tell tells the mesh what a commit did, in the order that it wants.
+func (c *Committed) Tell(m Mesh) {
+	if len(c.Effects.Own) > 0 {
+		m.Local(c.Effects.Own, false)
+	}
+	if n := len(c.Effects.Heads); n > 0 {
+		received, applied := make([]chain.Head, n), make([]chain.Head, n)
+		for i, h := range c.Effects.Heads {
+			received[i], applied[i] = h.Received, h.Applied
+		}
+		m.Committed(received, c.Root)
+		m.Applied(applied)
+	}
+	if len(c.Durable) > 0 {
+		m.Durable(c.Durable)
+	}
+}
+
+const (
+	// A peer's update is durable here after syncLeast to syncMost. Each sync
+	// costs the disk a write, so the runs of a while share one: the slower the
+	// disk, the longer.
+	syncLeast = 20 * time.Millisecond
+	syncMost  = 50 * time.Millisecond
+	syncShare = 10 // of the time at most 1/10 goes into these syncs, up to syncMost
+	// The note of received heads is written every markLeast to markMost while
+	// they move. What was lost of the log's end since is found by peers, or not.
+	markLeast = 100 * time.Millisecond
+	markMost  = 2 * time.Second
+	markShare = 20
+)
+
+// pace is how long to wait before a step that took so long is done again.
+func pace(took time.Duration, share int, least, most time.Duration) time.Duration {
+	return min(max(took*time.Duration(share), least), most)
+}
+
+// NewWriter returns the writer of a ledger that was just opened. Begin is to be
+// called before anything else.
+func NewWriter(c WriterConfig) *Writer {
+	return &Writer{conf: c, applied: map[chain.Origin]chain.Head{}}
+}
+
+// Begin commits what opening the ledger applied, which nothing held back any
+// more. What the store held at the open is durable once it is synced again.
+func (w *Writer) Begin() {
+	for _, c := range w.conf.Archive.Chains() {
+		if c.Applied.Seq > 0 {
+			w.applied[c.Applied.Origin] = c.Applied
+			w.dirty, w.unsynced = true, w.conf.Now()
+		}
+	}
+	if err := w.commit(false); err != nil {
+		w.fail(err)
+	}
+}
+
+// Process applies and commits a batch. With an error nothing of it is
+// acknowledged, and nothing is written any more.
+func (w *Writer) Process(b *Batch) (Answers, error) {
+	if w.failed != nil {
+		return Answers{}, w.failed
+	}
+	a, err := w.apply(b)
+	if err == nil {
+		err = w.commit(len(b.Drafts) > 0)
+	}
+	if err != nil {
+		return Answers{}, w.fail(err)
+	}
+	return a, nil
+}
+
+// Do runs f, between batches, and commits what it changed. An error of f ends
+// the writing.
+func (w *Writer) Do(f func() error) error {
+	if w.failed != nil {
+		return w.failed
+	}
+	err := f()
+	if err == nil {
+		err = w.commit(false)
+	}
+	if err != nil {
+		return w.fail(err)
+	}
+	return nil
+}
+
+// apply takes the batch into the ledger. Its error ends the node's writing.
+func (w *Writer) apply(b *Batch) (a Answers, err error) {
+	now := w.conf.Now().UnixMilli()
+	if err := w.conf.Ledger.SetLimit(w.conf.TimeLimit(now), now); err != nil {
+		return a, err
+	}
+	for _, runs := range b.Arrivals {
+		outcomes := make([]chain.Outcome, 0, len(runs))
+		for _, r := range runs {
+			out, err := w.conf.Ledger.Accept(r, now)
+			if err != nil {
+				return a, fmt.Errorf("accept run of %s from %d: %w", r.Origin, r.First, err)
+			}
+			outcomes = append(outcomes, out)
+		}
+		a.Outcomes = append(a.Outcomes, outcomes)
+	}
+	if len(b.Drafts) > 0 {
+		if err := w.conf.Stage(); err != nil {
+			return a, err
+		}
+	}
+	for _, p := range b.Drafts {
+		if err := w.conf.MayPublish(); err != nil {
+			a.Receipts = append(a.Receipts, Receipt{Err: err})
+			continue
+		}
+		r, err := w.conf.Ledger.Append(p, now)
+		if err != nil && !refusal(err) {
+			return a, fmt.Errorf("append to own chain: %w", err)
+		}
+		a.Receipts = append(a.Receipts, Receipt{r, err})
+	}
+	return a, nil
+}
+
+// refusal reports whether an error is about a draft, not about the ledger.
+func refusal(err error) bool {
+	var draft *chain.DraftError
+	return errors.As(err, &draft) || errors.Is(err, chain.ErrFrozen) || errors.Is(err, chain.ErrRecovering)
+}
+
+// commit makes what the ledger did durable and then known, in that order.
+func (w *Writer) commit(drafts bool) error {
+	writes, effects, err := w.conf.Ledger.Flush(w.conf.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	if writes.Len() == 0 {
+		return nil
+	}
+	// Nothing of the own chain may be seen by anyone before it is durable.
+	sync := len(effects.Own) > 0 || drafts || w.conf.Urgent()
+	began := w.conf.Now()
+	if err := w.conf.Store.Commit(writes, sync); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	w.conf.Measured(writes, sync, w.conf.Now().Sub(began))
+	if !sync && !w.dirty {
+		w.dirty, w.unsynced = true, w.conf.Now()
+	}
+	for _, h := range effects.Heads {
+		if h.Applied.Seq > 0 {
+			w.applied[h.Applied.Origin] = h.Applied
+		}
+	}
+	if len(effects.Heads) > 0 && !w.unmarked {
+		w.unmarked, w.marked = true, w.conf.Now()
+	}
+	w.conf.Archive.Publish(w.conf.Ledger, effects)
+	c := &Committed{Effects: effects, Root: w.conf.Ledger.SyncRoot()}
+	if sync {
+		c.Durable = w.synced()
+	}
+	w.conf.Heard(c)
+	if !w.conf.Ledger.Pending() {
+		return nil
+	}
+	if err := w.conf.Ledger.Continue(w.conf.Now().UnixMilli()); err != nil {
+		return fmt.Errorf("apply what waited: %w", err)
+	}
+	return w.commit(false)
+}
+
+// synced notes that all that was committed is durable, and returns the applied
+// heads that became so.
+func (w *Writer) synced() []chain.Head {
+	w.dirty = false
+	heads := slices.SortedFunc(maps.Values(w.applied), func(a, b chain.Head) int { return a.Origin.Compare(b.Origin) })
+	clear(w.applied)
+	return heads
+}
+
+// Idle is how long Upkeep may wait.
+func (w *Writer) Idle() time.Duration {
+	wait := time.Hour
+	if w.failed != nil {
+		return wait
+	}
+	if w.dirty {
+		wait = min(wait, max(0, w.syncEvery-w.conf.Now().Sub(w.unsynced)))
+	}
+	if w.unmarked {
+		wait = min(wait, max(0, w.markEvery-w.conf.Now().Sub(w.marked)))
+	}
+	return wait
+}
+
+// Upkeep syncs what peers sent and writes the note, where they are due.
+func (w *Writer) Upkeep() {
+	if w.failed != nil {
+		return
+	}
+	now := w.conf.Now()
+	if w.dirty && now.Sub(w.unsynced) >= w.syncEvery {
+		if err := w.sync(); err != nil {
+			w.fail(err)
+			return
+		}
+	}
+	if w.unmarked && now.Sub(w.marked) >= w.markEvery {
+		if err := w.mark(); err != nil {
+			w.fail(err)
+		}
+	}
+}
+
+// Finish leaves everything synced and noted.
+func (w *Writer) Finish() {
+	if w.failed == nil && (w.dirty || w.unmarked) {
+		if err := w.mark(); err != nil {
+			w.fail(err)
+		}
+	}
+}
+
+func (w *Writer) sync() error {
+	began := w.conf.Now()
+	if err := w.conf.Store.Sync(); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	w.syncEvery = pace(w.conf.Now().Sub(began), syncShare, syncLeast, syncMost)
+	w.conf.Heard(&Committed{Effects: &chain.Effects{}, Root: w.conf.Ledger.SyncRoot(), Durable: w.synced()})
+	return nil
+}
+
+// mark writes the note of received heads, which must all be durable.
+func (w *Writer) mark() error {
+	if w.dirty {
+		if err := w.sync(); err != nil {
+			return err
+		}
+	}
+	began := w.conf.Now()
+	if err := w.conf.Store.Mark(w.conf.Archive.HeadsNote()); err != nil {
+		return fmt.Errorf("note heads: %w", err)
+	}
+	w.markEvery = pace(w.conf.Now().Sub(began), markShare, markLeast, markMost)
+	w.unmarked = false
+	return nil
+}
+
+// fail ends the node's writing. Reads go on with what is published.
+func (w *Writer) fail(err error) error {
+	if w.failed == nil {
+		w.failed = err
+		if !errors.Is(err, chain.ErrStoreFailed) {
+			w.failed = fmt.Errorf("%w: %w", chain.ErrStoreFailed, err)
+		}
+		w.conf.Archive.Fail(w.failed)
+		w.conf.Failed(w.failed)
+	}
+	return w.failed
+}
