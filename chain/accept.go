@@ -152,19 +152,6 @@ func (l *Ledger) missing(c *chainState) []ID {
 	return ids
 }
 
-// Missing are the updates that anything here waits for and that are not
-// received, by origin of what waits.
-func (l *Ledger) Missing() []ID {
-	if l.held == 0 {
-		return nil
-	}
-	var ids []ID
-	for _, o := range l.origins() {
-		ids = append(ids, l.missing(l.chains[o])...)
-	}
-	return ids
-}
-
 // hashAt is the hash of a received update.
 func (l *Ledger) hashAt(c *chainState, seq Seq) (Hash, error) {
 	if seq == c.tail.Seq {

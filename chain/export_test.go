@@ -33,3 +33,16 @@ func (r *Root) AddFreeze(f *Freeze) { r.add(freezeTerm(f)) }
 
 // Sizes are the lengths of what a tail notes of its table.
 func (t *Tail) Sizes() (changed, undo int) { return len(t.changed), len(t.undo) }
+
+// Missing are the updates that anything here waits for and that are not
+// received, by origin of what waits.
+func (l *Ledger) Missing() []ID {
+	if l.held == 0 {
+		return nil
+	}
+	var ids []ID
+	for _, o := range l.origins() {
+		ids = append(ids, l.missing(l.chains[o])...)
+	}
+	return ids
+}

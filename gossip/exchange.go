@@ -61,10 +61,8 @@ type Ledger interface {
 	// is full; that is the back-pressure on from. It calls reply once, from any
 	// goroutine: with an outcome for each run, after Committed was called for
 	// what they changed, or with an error if the ledger takes nothing any more.
-	Accept(from chain.Origin, runs []*chain.Run, reply func([]chain.Outcome, error))
-	// AckWanted says that whoever sent the runs accepted next waits until they
-	// are durable here.
-	AckWanted()
+	// ackWanted says that from waits until the runs are durable here.
+	Accept(from chain.Origin, runs []*chain.Run, ackWanted bool, reply func([]chain.Outcome, error))
 }
 
 // Config is what an exchange needs.
@@ -79,7 +77,6 @@ type Config struct {
 	// The callbacks come from the exchange's goroutine, one after the other, and
 	// must not wait for the exchange. Each may be nil.
 	OnAcked    func(peer chain.Origin, head chain.Head) // see Acked
-	OnOwnHead  func(OwnHead)
 	OnCaughtUp func()
 	OnMembers  func([]Member) // from the transport's goroutine
 }

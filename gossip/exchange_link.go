@@ -112,10 +112,7 @@ func (x *Exchange) accept(a Accept) {
 	for i := range a.Runs {
 		runs[i] = a.Runs[i].Verified
 	}
-	if a.AckWanted {
-		x.ledger.AckWanted()
-	}
-	x.ledger.Accept(a.From, runs, func(outcomes []chain.Outcome, err error) {
+	x.ledger.Accept(a.From, runs, a.AckWanted, func(outcomes []chain.Outcome, err error) {
 		x.post(func(at At) {
 			if err != nil {
 				outcomes = nil

@@ -114,11 +114,6 @@ func (x *Exchange) carryOut(out Effects) {
 			x.conf.OnAcked(a.Peer, a.Head)
 		}
 	}
-	for _, o := range out.OwnHeads {
-		if x.conf.OnOwnHead != nil {
-			x.conf.OnOwnHead(o)
-		}
-	}
 	if out.CaughtUp && x.conf.OnCaughtUp != nil {
 		x.conf.OnCaughtUp()
 	}

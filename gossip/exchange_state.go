@@ -78,13 +78,6 @@ func (x *Exchange) OwnHeads() (heads []OwnHead) {
 	return heads
 }
 
-// Acks is the number of peers that acknowledged the own chain up to a seq at
-// least. Their hashes went to OnAcked.
-func (x *Exchange) Acks(seq chain.Seq) (n int) {
-	x.ask(func(At) { n = x.engine.Acks(seq) })
-	return n
-}
-
 // ClockHeld tells what is held by the clock, and returns how far which peers
 // have applied those chains: see Engine.ClockHeld.
 func (x *Exchange) ClockHeld(held []chain.ID) (applied map[chain.Origin]map[chain.Origin]chain.Seq) {
@@ -104,27 +97,11 @@ func (x *Exchange) Progress() (p Progress) {
 	return p
 }
 
-// CatchingUp reports whether the first catch-up is still going on.
-func (x *Exchange) CatchingUp() (catching bool) {
-	x.ask(func(At) { catching = x.engine.CatchingUp() })
-	return catching
-}
-
 // KnownHead is the highest seq of a chain that this node or a connected peer
 // has.
 func (x *Exchange) KnownHead(o chain.Origin) (seq chain.Seq) {
 	x.ask(func(At) { seq = x.engine.KnownHead(o) })
 	return seq
-}
-
-// Heard is how long ago something last came from a node; false if never.
-func (x *Exchange) Heard(o chain.Origin) (ago time.Duration, ok bool) {
-	x.ask(func(at At) {
-		if p := x.engine.peers[o]; p != nil {
-			ago, ok = at.Mono-p.heardAt, true
-		}
-	})
-	return ago, ok
 }
 
 // Fetch asks a peer for a range of a chain, whatever is here of it: see

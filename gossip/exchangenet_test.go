@@ -45,7 +45,7 @@ func TestExchangeOverSockets(t *testing.T) {
 					return false
 				}
 			}
-			if !at.x.Converged(0, 0) || len(at.x.Members()) != 3 || at.x.Acks(2001) != 2 {
+			if !at.x.Converged(0, 0) || len(at.x.Members()) != 3 || acks(at.x, 2001) != 2 {
 				return false
 			}
 		}

@@ -41,9 +41,6 @@ const (
 // Call it from when another node was met until Streams.Settle; probe is
 // Streams.Probe.
 func (m *Membership) CheckTwin(ctx context.Context, probe func(context.Context, netip.AddrPort) (Answer, error)) error {
-	m.tagging.Lock()
-	name := m.tags.Name
-	m.tagging.Unlock()
 	m.look()
 
 	var (
@@ -54,7 +51,7 @@ func (m *Membership) CheckTwin(ctx context.Context, probe func(context.Context, 
 	ctx, cancel := context.WithTimeout(ctx, twinWait)
 	defer cancel()
 	for _, other := range m.Starts() {
-		if other.start() == m.self || !other.Status.running() || (other.Origin != m.self.origin && other.Name != name) {
+		if other.start() == m.self || !other.Status.running() || (other.Origin != m.self.origin && other.Name != m.name) {
 			continue
 		}
 		wg.Go(func() {
@@ -68,7 +65,7 @@ func (m *Membership) CheckTwin(ctx context.Context, probe func(context.Context, 
 				return // it finds this node, and gives up itself
 			}
 			mu.Lock()
-			found = &TwinError{SameKey: other.Origin == m.self.origin, Name: name, Other: other}
+			found = &TwinError{SameKey: other.Origin == m.self.origin, Name: m.name, Other: other}
 			mu.Unlock()
 		})
 	}

@@ -43,8 +43,7 @@ type Membership struct {
 	looking sync.Mutex      // held by look, so that OnChange is told in order
 	foreign map[string]bool // protected by looking: names reported already
 
-	tagging sync.Mutex // held while tags change: serf must not do so concurrently
-	tags    Tags       // protected by tagging
+	name string // this node's
 
 	leaving sync.Mutex // held while this node leaves; before serf is shut down
 	left    bool       // protected by leaving
@@ -137,7 +136,7 @@ func OpenMembership(o MembershipOptions) (*Membership, error) {
 	}
 	m := &Membership{
 		self: nodeStart{o.Origin, o.Epoch}, log: o.Logger, meters: o.Meters, report: o.report, onChange: o.OnChange,
-		dir: o.Memory.dir, file: o.Memory.file, tags: o.Tags,
+		dir: o.Memory.dir, file: o.Memory.file, name: o.Tags.Name,
 		events: make(chan serf.Event, eventsBuffer), dirty: make(chan struct{}, 1),
 		met: make(chan struct{}), down: make(chan struct{}),
 		since: make(map[nodeStart]statusSince), prune: make(map[nodeStart]time.Time),

@@ -142,16 +142,6 @@ func TestMeshLife(t *testing.T) {
 		require.True(t, m.Durable)
 		require.Equal(t, StreamVersion, m.Version)
 	}
-	require.NoError(t, a.Membership.SetHTTP("127.0.0.1:2"))
-	serfWait(t, "the new HTTP address", func() bool {
-		for _, m := range c.Membership.Members() {
-			if m.Name == "n1" {
-				return m.HTTP == "127.0.0.1:2"
-			}
-		}
-		return false
-	}, c.sees)
-
 	// A crash, then a start elsewhere that is told of nobody.
 	require.NoError(t, c.Abandon())
 	serfAllSee(t, "n1:alive n2:alive n3:failed", a, b)

@@ -31,30 +31,6 @@ func (m *Membership) Met() <-chan struct{} { return m.met }
 // sees anybody, nor is seen.
 func (m *Membership) Down() <-chan struct{} { return m.down }
 
-// SetHTTP tells the others where the HTTP API is now. It takes a few gossip
-// intervals, or as long as leaveBroadcast where nobody is reached. The error is
-// a *TagsError if there is no room.
-func (m *Membership) SetHTTP(addr string) error {
-	m.tagging.Lock()
-	defer m.tagging.Unlock()
-	tags := m.tags
-	tags.HTTP = addr
-	if tags == m.tags {
-		return nil
-	}
-	if err := tags.Validate(); err != nil {
-		return err
-	}
-	if err := m.serf.SetTags(tags.encode()); err != nil {
-		// Told or not, it is what this node says from now on: whoever did not
-		// hear it asks for it with the next exchange.
-		m.log.Debug("tags not yet told", "error", err)
-	}
-	m.tags = tags
-	m.poke()
-	return nil
-}
-
 // Forget drops a member that has failed or left from every node's list, by its
 // name or its origin. It returns ErrNoMember or ErrMemberAlive where it cannot.
 // A member that was forgotten and comes back is a member again.

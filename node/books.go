@@ -44,8 +44,8 @@ func (b books) Serve(o chain.Origin, from chain.Seq, size int) ([][]byte, error)
 	return b.n.archive.Runs(o, from, size)
 }
 
-func (b books) Accept(_ chain.Origin, runs []*chain.Run, reply func([]chain.Outcome, error)) {
-	a := &arrival{runs: runs, reply: reply}
+func (b books) Accept(_ chain.Origin, runs []*chain.Run, ackWanted bool, reply func([]chain.Outcome, error)) {
+	a := &arrival{runs: runs, urgent: ackWanted, reply: reply}
 	for _, r := range runs {
 		for i := range r.Entries {
 			a.size += len(r.Entries[i].Header) + len(r.Entries[i].Body)
@@ -63,5 +63,3 @@ func (b books) Accept(_ chain.Origin, runs []*chain.Run, reply func([]chain.Outc
 		reply(nil, chain.ErrClosed)
 	}
 }
-
-func (b books) AckWanted() { b.n.writer.urgent.Store(true) }

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -28,18 +27,16 @@ type writer struct {
 	quit       chan struct{}
 	done       chan struct{}
 
-	// urgent is set while a peer waits for what it sent to be durable.
-	urgent atomic.Bool
-
 	closing sync.Once
 	open    bool // appendable is closed; of the loop alone
 }
 
 // arrival are runs from a peer, verified, on their way into the ledger.
 type arrival struct {
-	runs  []*chain.Run
-	size  int
-	reply func([]chain.Outcome, error)
+	runs   []*chain.Run
+	size   int
+	urgent bool // the peer waits until they are durable
+	reply  func([]chain.Outcome, error)
 }
 
 const (
@@ -59,7 +56,6 @@ func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 	w.core = core.NewWriter(core.WriterConfig{
 		Ledger: ledger, Archive: n.archive, Store: n.store, Now: n.now,
 		MayPublish: n.mayPublish, TimeLimit: n.timeLimit, Stage: n.stageKnown, Heard: n.heard,
-		Urgent:   func() bool { return w.urgent.Swap(false) },
 		Measured: n.metrics.committed,
 		Failed: func(err error) {
 			n.log.Error("store failed: this node takes no more updates; look at the disk, then restart it", "err", err)
@@ -135,6 +131,7 @@ func (b *batch) draft(p *Ack) {
 func (b *batch) arrive(a *arrival) {
 	b.arrivals, b.Arrivals = append(b.arrivals, a), append(b.Arrivals, a.runs)
 	b.size += a.size
+	b.Urgent = b.Urgent || a.urgent
 }
 
 // gather takes what waits besides, without waiting for more.

@@ -63,7 +63,7 @@ func take(t *testing.T, n *Node, runs []*chain.Run) {
 	t.Helper()
 	for _, r := range runs {
 		taken := make(chan error, 1)
-		books{n}.Accept(r.Origin, []*chain.Run{r}, func(_ []chain.Outcome, err error) { taken <- err })
+		books{n}.Accept(r.Origin, []*chain.Run{r}, false, func(_ []chain.Outcome, err error) { taken <- err })
 		require.NoError(t, <-taken)
 	}
 }
@@ -140,7 +140,7 @@ func TestIntakeOfAFailedStart(t *testing.T) {
 	const more = 3
 	go func() {
 		for range cap(n.writer.inbox) + more {
-			books{n}.Accept(chain.Origin{}, nil, func(_ []chain.Outcome, err error) { refused <- err })
+			books{n}.Accept(chain.Origin{}, nil, false, func(_ []chain.Outcome, err error) { refused <- err })
 		}
 	}()
 	require.Eventually(t, func() bool { return len(n.writer.inbox) == cap(n.writer.inbox) }, 10*time.Second, time.Millisecond)

@@ -41,8 +41,6 @@ type WriterConfig struct {
 	TimeLimit func(now int64) int64
 	// Stage adds records of the caller's to a batch with drafts.
 	Stage func() error
-	// Urgent reports, once, that a peer waits for what it sent to be durable.
-	Urgent func() bool
 	// Heard is told what each commit and each sync did, after it.
 	Heard func(*Committed)
 	// Measured is told what each commit wrote and how long it took.
@@ -55,6 +53,7 @@ type WriterConfig struct {
 type Batch struct {
 	Drafts   []*chain.Prepared
 	Arrivals [][]*chain.Run // from peers, verified; each was handed over at once
+	Urgent   bool           // a peer waits for what it sent to be durable
 }
 
 // Answers are a batch's: one for each draft, and for each run of each arrival.
@@ -152,7 +151,7 @@ func (w *Writer) Process(b *Batch) (Answers, error) {
 	}
 	a, err := w.apply(b)
 	if err == nil {
-		err = w.commit(len(b.Drafts) > 0)
+		err = w.commit(len(b.Drafts) > 0 || b.Urgent)
 	}
 	if err != nil {
 		return Answers{}, w.fail(err)
@@ -219,7 +218,7 @@ func refusal(err error) bool {
 }
 
 // commit makes what the ledger did durable and then known, in that order.
-func (w *Writer) commit(drafts bool) error {
+func (w *Writer) commit(urgent bool) error {
 	writes, effects, err := w.conf.Ledger.Flush(w.conf.Now().UnixMilli())
 	if err != nil {
 		return fmt.Errorf("flush: %w", err)
@@ -228,7 +227,7 @@ func (w *Writer) commit(drafts bool) error {
 		return nil
 	}
 	// Nothing of the own chain may be seen by anyone before it is durable.
-	sync := len(effects.Own) > 0 || drafts || w.conf.Urgent()
+	sync := len(effects.Own) > 0 || urgent
 	began := w.conf.Now()
 	if err := w.conf.Store.Commit(writes, sync); err != nil {
 		return fmt.Errorf("commit: %w", err)
