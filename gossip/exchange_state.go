@@ -16,6 +16,8 @@ type MemberState struct {
 	Heard     time.Duration // since it was last heard; negative: never
 	Lagging   bool          // it pulls, as it fell too far behind to be pushed to
 	Acked     chain.Seq     // how far it acknowledged the own chain
+	Offset    time.Duration // of its wall clock from the own, if Measured
+	Measured  bool
 }
 
 // Members returns the members by origin, this node included.
@@ -38,6 +40,7 @@ func (x *Exchange) Members() []MemberState {
 		if p, ok := peers[m.Origin]; ok {
 			s.Connected, s.Root, s.Behind, s.Heard = p.Connected, p.Root, p.Behind, now-p.Heard
 			s.Lagging, s.Acked = p.Lagging, p.Acked.Seq
+			s.Offset, s.Measured = p.Offset, p.Measured && p.Connected
 			if p.RTT > 0 {
 				s.RTT = p.RTT
 			}

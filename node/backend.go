@@ -146,6 +146,9 @@ func (b backend) Mesh() *api.Mesh {
 		Converged: n.Converged(), Root: sum.Root, Members: n.members(), Chains: []api.Chain{}, Held: []api.Held{},
 		Store: api.StoreStats{Bytes: n.store.Bytes(), Updates: sum.Updates, Subjects: sum.Subjects},
 	}
+	if err := n.archive.Failed(); err != nil {
+		m.Store.Failed = err.Error()
+	}
 	for _, c := range n.archive.Chains() {
 		m.Chains = append(m.Chains, n.chain(c, now))
 	}

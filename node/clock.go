@@ -14,16 +14,14 @@ import (
 // refuses to publish until it is set.
 func (n *Node) lookAtClock() {
 	c := n.mesh.exchange.Clock()
-	was := n.mesh.clock.Swap(&c)
-	if was == nil {
-		was = &gossip.Clock{}
-	}
+	was := n.clock()
+	n.mesh.clock.Store(&c)
 	off := c.Offset.Abs()
 	switch {
 	case core.ClockIsOff(c, n.cfg.MaxClockSkew):
 		n.state.setRefusal(fmt.Errorf("%w: this node's clock is %s off the median of %d nodes, at most %s: set it, and it publishes again",
 			ErrClockSkew, c.Offset.Round(time.Millisecond), c.Count, n.cfg.MaxClockSkew/2))
-		if !core.ClockIsOff(*was, n.cfg.MaxClockSkew) {
+		if !core.ClockIsOff(was, n.cfg.MaxClockSkew) {
 			n.log.Error("clock is off: this node refuses to publish until it is set", "offset", c.Offset, "clocks", c.Count)
 		}
 	default:
@@ -32,7 +30,47 @@ func (n *Node) lookAtClock() {
 			n.log.Warn("the clocks of the two nodes differ; with two nobody can say which is wrong", "difference", 2*off)
 		}
 	}
+	n.lookAtOtherClocks()
 	n.endClockHolds()
+}
+
+// lookAtOtherClocks says, once for each, whose clock is off and whose is no
+// longer.
+func (n *Node) lookAtOtherClocks() {
+	for _, m := range n.listened().members {
+		off := n.clockOff(m)
+		switch was := n.mesh.clocksOff[m.Origin]; {
+		case off != 0 && !was:
+			n.mesh.clocksOff[m.Origin] = true
+			n.log.Error("a member's clock is off: it refuses to publish, and what it published from the future is held; set its clock",
+				"member", m.Name, "origin", m.Origin, "offset", off)
+		case off == 0 && was && m.Measured:
+			delete(n.mesh.clocksOff, m.Origin)
+			n.log.Info("a member's clock is right again", "member", m.Name, "origin", m.Origin)
+		}
+	}
+}
+
+// clockOff is how far a member's clock is off the median of the mesh's, 0
+// where it may be.
+func (n *Node) clockOff(m gossip.MemberState) time.Duration {
+	c := n.clock()
+	c.Offset += m.Offset
+	if m.Self || !m.Measured || !core.ClockIsOff(c, n.cfg.MaxClockSkew) {
+		return 0
+	}
+	return c.Offset
+}
+
+// clock is the last comparison of the wall clock with the mesh's.
+func (n *Node) clock() gossip.Clock {
+	if n.mesh == nil {
+		return gossip.Clock{}
+	}
+	if c := n.mesh.clock.Load(); c != nil {
+		return *c
+	}
+	return gossip.Clock{}
 }
 
 // endClockHolds applies what the clock holds back no longer: it may have waited
@@ -77,12 +115,6 @@ func (n *Node) timeLimit(now int64) int64 {
 	if n.cfg.Bind == "" && n.cfg.Hub == nil {
 		return 0
 	}
-	var c gossip.Clock
-	if n.mesh != nil {
-		if seen := n.mesh.clock.Load(); seen != nil {
-			c = *seen
-		}
-	}
 	_, caughtUp, _ := n.state.state()
-	return core.TimeLimit(now, c, !caughtUp, n.cfg.MaxClockSkew)
+	return core.TimeLimit(now, n.clock(), !caughtUp, n.cfg.MaxClockSkew)
 }

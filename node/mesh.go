@@ -23,6 +23,9 @@ type mesh struct {
 	conv  atomic.Pointer[convergence]
 	heard atomic.Pointer[listening]
 
+	clocksOff map[chain.Origin]bool // members that were said to have a clock that is off; of the watch alone
+	heldSaid  time.Time             // when held updates were last warned of; of the watch alone
+
 	mu    sync.Mutex // protects what follows
 	acked core.Acks
 	moved chan struct{} // closed when acked moves
@@ -56,7 +59,7 @@ func (n *Node) startMesh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m := &mesh{acked: core.Acks{}, moved: make(chan struct{}), known: known, told: len(n.cfg.Join) > 0}
+	m := &mesh{clocksOff: map[chain.Origin]bool{}, acked: core.Acks{}, moved: make(chan struct{}), known: known, told: len(n.cfg.Join) > 0}
 	tags := gossip.Tags{
 		Name: n.info.Node, Authority: n.info.Authority, Zone: n.cfg.Zone, HTTP: n.cfg.AdvertiseHTTP, Durable: n.info.Durable,
 	}
@@ -122,8 +125,34 @@ func (n *Node) watchMesh(quit, done chan struct{}) {
 			n.fail(err)
 		case <-tick.C:
 			n.lookAtClock()
+			n.lookAtHeld()
 			n.storeKnown()
 		}
+	}
+}
+
+const (
+	heldLong  = time.Minute      // a dependency that is on its way comes within seconds
+	heldAgain = 10 * time.Minute // between two warnings
+)
+
+// lookAtHeld warns of updates that wait for so long that somebody should look.
+func (n *Node) lookAtHeld() {
+	now := n.now()
+	if now.Sub(n.mesh.heldSaid) < heldAgain {
+		return
+	}
+	for _, h := range n.archive.Summary().Held {
+		if now.Sub(h.Since) < heldLong {
+			continue
+		}
+		n.mesh.heldSaid = now
+		advice := "what it depends on has not come: start the node that has it, or look at /v1/mesh on the others"
+		if h.Reason == chain.HeldClock {
+			advice = "its time is in the future: set the clock of the node that published it; it is applied when its time comes"
+		}
+		n.log.Warn("an update is held, and its chain with it: "+advice, "id", h.ID, "reason", string(h.Reason),
+			"waiting_for", h.WaitingFor, "held_for", now.Sub(h.Since).Round(time.Second), "behind_it", h.Behind)
 	}
 }
 

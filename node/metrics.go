@@ -117,6 +117,12 @@ func (n *Node) stateMetrics() []prometheus.Collector {
 			}
 			return float64(frozen)
 		}),
+		gauge("tidings_clock_offset_seconds", "Own wall clock less the median of the mesh's, 0 while fewer than three can be compared.", func() float64 {
+			if c := n.clock(); c.Count >= 3 {
+				return c.Offset.Seconds()
+			}
+			return 0
+		}),
 		gauge("tidings_outbox_drafts", "Drafts that wait to be committed.", func() float64 { return float64(len(n.outbox.queue)) }),
 		gauge("tidings_store_bytes", "Size of the store, in bytes.", func() float64 { return float64(n.store.Bytes()) }),
 		gauge("tidings_ready", "1 while the node is ready.", func() float64 { return oneIf(n.Readiness().Ready) }),

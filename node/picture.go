@@ -11,6 +11,7 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/gossip"
 	"github.com/tidings-mesh/tidings/node/api"
+	"github.com/tidings-mesh/tidings/node/core"
 )
 
 // members are the members of the mesh, this node first. Those that are known
@@ -20,10 +21,13 @@ func (n *Node) members() []api.Member {
 		Name: n.info.Node, Authority: n.info.Authority, Origin: n.info.Origin, Addr: n.Addr(), HTTP: n.cfg.AdvertiseHTTP,
 		Status: gossip.StatusAlive.String(), Zone: n.cfg.Zone, Root: n.archive.Summary().Root,
 	}
-	out := []api.Member{self}
 	if n.mesh == nil {
-		return out
+		return []api.Member{self}
 	}
+	if c := n.clock(); core.ClockIsOff(c, n.cfg.MaxClockSkew) {
+		self.ClockOffMs = c.Offset.Milliseconds()
+	}
+	out := []api.Member{self}
 	n.mesh.mu.Lock()
 	unseen := n.mesh.known.Members()
 	n.mesh.mu.Unlock()
@@ -34,7 +38,7 @@ func (n *Node) members() []api.Member {
 		}
 		out = append(out, api.Member{
 			Name: m.Name, Authority: m.Authority, Origin: m.Origin, Addr: addrText(m.Addr), HTTP: m.HTTP, Status: m.Status.String(),
-			Zone: m.Zone, RTTMs: float64(m.RTT.Microseconds()) / 1000, Root: m.Root, Behind: m.Behind,
+			Zone: m.Zone, RTTMs: float64(m.RTT.Microseconds()) / 1000, Root: m.Root, Behind: m.Behind, ClockOffMs: n.clockOff(m).Milliseconds(),
 		})
 	}
 	for name, k := range unseen {

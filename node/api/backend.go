@@ -150,6 +150,9 @@ type Member struct {
 	RTTMs     float64      `json:"rtt_ms"`
 	Root      chain.Hash   `json:"root"`
 	Behind    uint64       `json:"behind"` // updates that it has still to get
+	// ClockOffMs is how far its clock is off the median of the mesh's, where that
+	// is so far that it refuses to publish.
+	ClockOffMs int64 `json:"clock_off_ms,omitempty"`
 }
 
 // Chain is what this node has of one chain. Heads are seqs: Head is the
@@ -180,4 +183,6 @@ type StoreStats struct {
 	Bytes    int64  `json:"bytes"`
 	Updates  uint64 `json:"updates"`
 	Subjects uint64 `json:"subjects"`
+	// Failed is why nothing is written any more, where that is so.
+	Failed string `json:"failed,omitempty"`
 }
