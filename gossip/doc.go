@@ -1,17 +1,19 @@
 // Package gossip gets every run of every chain to every node of a mesh, and
 // knows who is in it.
 //
-// Start gives an Exchange, which needs two things: a Transport, which is who is
+// NewExchange gives an Exchange, which needs two things: a Transport, which is who is
 // in the mesh and a stream to each of them, and a Ledger, which is what gossip
 // needs of a node. Over makes the real transport: membership by serf, and TLS
 // 1.3 streams bound to the chains' keys and to the mesh key, all through one
 // port. A Hub connects nodes of one process.
 //
-//	x, err := gossip.Start(ctx, gossip.Config{Self: origin, Epoch: epoch, Durable: true,
+//	x := gossip.NewExchange(gossip.Config{Self: origin, Epoch: epoch, Durable: true,
 //		Transport: gossip.Over(gossip.MeshOptions{Key: key, Tags: tags, Bind: bind, Join: peers})}, ledger)
+//	err := x.Open(ctx)
 //	...
 //	x.Local(runs, false)        // own runs, once they are synced
 //	x.Committed(heads, root)    // after each commit, before the outcomes are given
+//	x.Applied(heads)            // after each commit
 //	x.Durable(heads)            // after each sync
 //
 // Inside, the Engine is a state machine without goroutine, clock or socket. It

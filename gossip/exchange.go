@@ -120,9 +120,10 @@ const readersMost = 4
 // closeWait bounds how long Close waits for the others to hear of it.
 const closeWait = 5 * time.Second
 
-// Start opens the transport and begins. The context bounds the call. The
-// ledger commits nothing before Start returns, or it may tell it twice.
-func Start(ctx context.Context, c Config, ledger Ledger) (*Exchange, error) {
+// NewExchange returns an exchange that has no peers before Open, and knows what
+// the ledger has. The ledger commits nothing before it returns, or it may tell
+// it twice. It has to be closed.
+func NewExchange(c Config, ledger Ledger) *Exchange {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -135,10 +136,16 @@ func Start(ctx context.Context, c Config, ledger Ledger) (*Exchange, error) {
 		Self: c.Self, Epoch: c.Epoch, Durable: c.Durable, Heads: ledger.Heads(), Applied: ledger.Applied(), Root: ledger.SyncRoot(), Limits: c.Limits,
 	})
 	go x.loop()
-	if err := c.Transport.Open(ctx, x.serve, x.membersChanged); err != nil {
-		return nil, errors.Join(err, x.Close())
+	return x
+}
+
+// Open opens the transport, and so begins to meet peers. The context bounds the
+// call. After an error the exchange is closed.
+func (x *Exchange) Open(ctx context.Context) error {
+	if err := x.conf.Transport.Open(ctx, x.serve, x.membersChanged); err != nil {
+		return errors.Join(err, x.Close())
 	}
-	return x, nil
+	return nil
 }
 
 // Close leaves the mesh and ends everything, within some seconds. It may be

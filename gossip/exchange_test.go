@@ -206,13 +206,13 @@ func (l *memLedger) has(o chain.Origin) chain.Seq {
 // start opens a node with this ledger on a transport.
 func (l *memLedger) start(t testing.TB, transport gossip.Transport) *gossip.Exchange {
 	t.Helper()
-	x, err := gossip.Start(t.Context(), gossip.Config{Self: l.origin, Epoch: 1, Durable: true, Transport: transport}, l)
-	if err != nil {
-		t.Fatal(err)
-	}
+	x := gossip.NewExchange(gossip.Config{Self: l.origin, Epoch: 1, Durable: true, Transport: transport}, l)
 	l.mu.Lock()
 	l.x = x
 	l.mu.Unlock()
+	if err := x.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return x
 }
 

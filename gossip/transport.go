@@ -32,7 +32,7 @@ func (t *MeshTransport) Open(ctx context.Context, serve func(FrameStream), chang
 	return nil
 }
 
-// Mesh is what is open: the port, the streams, membership; nil before Start
+// Mesh is what is open: the port, the streams, membership; nil before Open
 // has returned.
 func (t *MeshTransport) Mesh() *Mesh {
 	t.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -53,8 +54,15 @@ type Config struct {
 	// Hub connects nodes of one process without sockets, in place of Bind.
 	Hub *gossip.Hub
 
+	// OnHandler is called with the node's Handler as soon as that can answer:
+	// before the mesh is joined and the own chain is recovered, which may take
+	// RecoverWait. Reads are served meanwhile, drafts wait, and /readyz says for
+	// what. Where the node goes on under a new origin it is called again. Default:
+	// nobody is told, and the Handler is there when Open returns.
+	OnHandler func(http.Handler)
+
 	// RecoverWait is how long a start waits for a peer to answer before the
-	// node counts as ready all the same. Default 10 s.
+	// node counts as ready all the same, from when it began. Default 10 s.
 	RecoverWait time.Duration
 	// MaxClockSkew bounds how far clocks may be apart: a node that is more than
 	// half of it off the median of the mesh refuses to publish, and an update

@@ -46,8 +46,9 @@ const (
 	watchEvery = 500 * time.Millisecond
 )
 
-// startMesh joins the mesh, if there is one.
-func (n *Node) startMesh(ctx context.Context) error {
+// makeMesh prepares the node's part in a mesh, if it has one. Until it joins it
+// has no peers.
+func (n *Node) makeMesh(context.Context) error {
 	if n.cfg.Bind == "" && n.cfg.Hub == nil {
 		return nil
 	}
@@ -75,20 +76,24 @@ func (n *Node) startMesh(ctx context.Context) error {
 		transport = m.transport
 	}
 	n.mesh = m
-	m.exchange, err = gossip.Start(ctx, gossip.Config{
+	m.exchange = gossip.NewExchange(gossip.Config{
 		Self: n.info.Origin, Epoch: uint64(n.started.UnixNano()), Durable: n.info.Durable, Transport: transport, Logger: n.log,
 		OnAcked: n.noteAck, OnCaughtUp: n.noteCaughtUp, OnMembers: n.noteMembers,
 	}, books{n})
-	if err != nil {
-		n.mesh = nil
+	n.onClose("mesh", n.leave)
+	return n.register(m.exchange, meters)
+}
+
+// joinMesh meets the others. The writer runs: peers do not wait for it.
+func (n *Node) joinMesh(ctx context.Context) error {
+	n.joined = n.started
+	if n.mesh == nil {
+		return nil
+	}
+	if err := n.mesh.exchange.Open(ctx); err != nil {
 		return fmt.Errorf("join the mesh: %w", err)
 	}
-	n.onClose("mesh", n.leave)
-	// Where the start fails before there is a writer, peers must not wait for it.
-	n.onClose("intake", func() error { n.writer.refuse(); return nil })
-	if err := n.register(m.exchange, meters); err != nil {
-		return err
-	}
+	n.joined = n.now()
 	quit, done := make(chan struct{}), make(chan struct{})
 	go n.watchMesh(quit, done)
 	n.onClose("mesh watch", func() error { close(quit); <-done; return nil })

@@ -27,6 +27,7 @@ type Node struct {
 	info    api.Info
 	now     func() time.Time
 	started time.Time
+	joined  time.Time // the mesh
 
 	dir     *store.Dir // nil in memory
 	store   chain.Store
@@ -85,7 +86,7 @@ func newNode(cfg Config) *Node {
 // steps are those of a start, in their order.
 func (n *Node) steps() []func(context.Context) error {
 	return []func(context.Context) error{
-		n.openStore, n.openLedger, n.openHandler, n.startMesh, n.openMetrics, n.startWriter, n.recover,
+		n.openStore, n.openLedger, n.makeMesh, n.openMetrics, n.openHandler, n.startWriter, n.joinMesh, n.recover,
 	}
 }
 
@@ -96,6 +97,7 @@ func open(ctx context.Context, cfg Config) (*Node, error) {
 			return nil, errors.Join(err, n.Close())
 		}
 	}
+	// Who waits is told first.
 	n.onClose("http", func() error { n.handler.Close(); return nil })
 	return n, nil
 }
@@ -191,7 +193,8 @@ func (n *Node) register(collectors ...prometheus.Collector) error {
 	return nil
 }
 
-// openHandler builds the HTTP interface, which the caller serves.
+// openHandler builds the HTTP interface, which the caller serves: from now on,
+// if it wants to.
 func (n *Node) openHandler(context.Context) error {
 	n.handler = api.New(api.Config{
 		Backend:  backend{n},
@@ -199,6 +202,10 @@ func (n *Node) openHandler(context.Context) error {
 		Registry: n.cfg.Metrics,
 		Metrics:  promhttp.HandlerFor(n.cfg.Gatherer, promhttp.HandlerOpts{}),
 	})
+	n.onClose("http", func() error { n.handler.Close(); return nil })
+	if n.cfg.OnHandler != nil {
+		n.cfg.OnHandler(n.handler)
+	}
 	return nil
 }
 

@@ -54,7 +54,11 @@ func (n *Node) Addr() string {
 	if n.mesh == nil || n.mesh.transport == nil {
 		return ""
 	}
-	return n.mesh.transport.Mesh().Port.Addr().String()
+	mesh := n.mesh.transport.Mesh()
+	if mesh == nil {
+		return "" // it has not joined yet
+	}
+	return mesh.Port.Addr().String()
 }
 
 func (n *Node) knownHead(o chain.Origin) chain.Seq {

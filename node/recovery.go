@@ -96,7 +96,7 @@ const directoryChanged = "the data directory was moved, copied or restored, or l
 func (n *Node) askPeers(quit context.Context, unchanged bool) core.Step {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	r := core.NewRecovery(n.info.Origin, unchanged, n.cfg.RecoverWait, n.now())
+	r := core.NewRecovery(n.info.Origin, unchanged, n.cfg.RecoverWait, n.waitsSince())
 	for {
 		l := r.Look(n.now(), n.ownElsewhere(), n.archive)
 		for _, c := range l.Fetch {
@@ -145,6 +145,20 @@ func (n *Node) knownOthers() int {
 	return n.mesh.known.Len()
 }
 
+// answerTime is what peers get to answer after they were met, however long that
+// took.
+const answerTime = time.Second
+
+// waitsSince is from when RecoverWait counts: the start, unless that left the
+// peers no time.
+func (n *Node) waitsSince() time.Time {
+	least := n.joined.Add(min(answerTime, n.cfg.RecoverWait) - n.cfg.RecoverWait)
+	if n.started.Before(least) {
+		return least
+	}
+	return n.started
+}
+
 // lookEvery is how often a start looks at how far it has come.
 const lookEvery = 10 * time.Millisecond
 
@@ -158,7 +172,7 @@ func (n *Node) settleReadiness(others bool) {
 	n.background(func(quit context.Context) {
 		tick := time.NewTicker(lookEvery)
 		defer tick.Stop()
-		heard := n.now() // when somebody was last there to catch up with
+		heard := n.waitsSince() // when somebody was last there to catch up with
 		for n.now().Sub(heard) < n.cfg.RecoverWait {
 			select {
 			case <-quit.Done():

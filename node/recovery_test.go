@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
@@ -267,4 +269,44 @@ func TestClaimIsProvedByTheRun(t *testing.T) {
 	id, err := n.Publish(t.Context(), status(`{"a":5}`))
 	require.NoError(t, err)
 	require.Equal(t, n.Origin(), id.Origin)
+}
+
+// A start that has to ask its peers takes long. Meanwhile the node answers reads
+// from what it has, and says that it is not ready, and why.
+func TestReadsAreServedWhileTheOwnChainIsRecovered(t *testing.T) {
+	dir, moved := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "moved")
+	n, err := Open(t.Context(), Config{Name: "n", DataDir: dir})
+	require.NoError(t, err)
+	_, err = n.Publish(t.Context(), status(`{"a":1}`))
+	require.NoError(t, err)
+	require.NoError(t, n.Close())
+	require.NoError(t, os.CopyFS(moved, os.DirFS(dir)))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	handlers, opened := make(chan http.Handler, 1), make(chan error, 1)
+	go func() {
+		_, err := Open(ctx, Config{
+			Name: "n", DataDir: moved, Hub: gossip.NewHub(), RecoverWait: time.Minute,
+			OnHandler: func(h http.Handler) { handlers <- h },
+		})
+		opened <- err
+	}()
+	h := <-handlers
+	get := func(path string) (int, string) {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		return w.Code, w.Body.String()
+	}
+	code, body := get("/v1/subjects/order/1")
+	require.Equal(t, http.StatusOK, code, body)
+	require.Contains(t, body, `"status":{"a":1}`)
+	code, body = get("/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Contains(t, body, "recovering the own chain")
+	require.Contains(t, body, `"progress":{"have":2,"want":2}`)
+	code, body = get("/v1/mesh")
+	require.Equal(t, http.StatusOK, code, body)
+	cancel()
+	require.ErrorIs(t, <-opened, context.Canceled)
 }

@@ -128,31 +128,20 @@ func (s watchedStore) Commit(b *chain.Batch, sync bool) error {
 	return s.Store.Commit(b, sync)
 }
 
-// Nobody stays waiting for a writer that was never started.
+// Nobody stays waiting for a writer whose node did not come to join.
 func TestIntakeOfAFailedStart(t *testing.T) {
 	cfg := Config{Name: "n", Hub: gossip.NewHub()}
 	cfg.setDefaults()
 	n := newNode(cfg)
-	for _, step := range n.steps()[:4] {
+	for _, step := range n.steps()[:6] {
 		require.NoError(t, step(t.Context()))
 	}
-	refused := make(chan error)
-	const more = 3
-	go func() {
-		for range cap(n.writer.inbox) + more {
-			books{n}.Accept(chain.Origin{}, nil, false, func(_ []chain.Outcome, err error) { refused <- err })
-		}
-	}()
-	require.Eventually(t, func() bool { return len(n.writer.inbox) == cap(n.writer.inbox) }, 10*time.Second, time.Millisecond)
-	closed := make(chan error, 1)
-	go func() { closed <- n.Close() }()
-	for range more {
-		select {
-		case err := <-refused:
-			require.ErrorIs(t, err, chain.ErrClosed)
-		case <-time.After(10 * time.Second):
-			t.Fatal("whoever brings runs waits for the writer")
-		}
+	taken := make(chan error, 1)
+	books{n}.Accept(chain.Origin{}, nil, false, func(_ []chain.Outcome, err error) { taken <- err })
+	require.NoError(t, <-taken, "the writer runs before anybody is met")
+	require.NoError(t, n.Close())
+	for range cap(n.writer.inbox) + 3 {
+		books{n}.Accept(chain.Origin{}, nil, false, func(_ []chain.Outcome, err error) { taken <- err })
+		require.ErrorIs(t, <-taken, chain.ErrClosed)
 	}
-	require.NoError(t, <-closed)
 }

@@ -86,6 +86,7 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 	}
 	front := &front{node: cmp.Or(nameIn(f.DataDir), cfg.Name, cfg.DefaultName)}
 	a.serve(listener, front)
+	cfg.OnHandler = front.open
 	n, err := node.Open(ctx, cfg)
 	if err != nil {
 		if errors.Is(err, node.ErrConfig) {
@@ -95,7 +96,6 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 	}
 	a.node = n
 	a.stops = append(a.stops, n.Close)
-	front.open(n.Handler())
 	a.log.Info("listening", slog.String("bind", n.Addr()), slog.String("http", listener.Addr().String()))
 	if f.AddrFile == "" {
 		return nil

@@ -11,10 +11,10 @@ import (
 	"github.com/tidings-mesh/tidings/node/api"
 )
 
-// front is what an agent serves: its node, once that is open. To open one takes
-// as long as --recover-wait where its directory was restored, and whoever looks
-// after the process has to be told meanwhile that it is alive and not ready,
-// rather than be left without an answer.
+// front is what an agent serves: its node, once that can answer. To open a large
+// store takes a moment, and whoever looks after the process has to be told
+// meanwhile that it is alive and not ready, rather than be left without an
+// answer.
 type front struct {
 	node   string // its name
 	opened atomic.Pointer[http.Handler]
