@@ -124,6 +124,39 @@ func (r *Run) Verify(key ed25519.PublicKey) error {
 	return nil
 }
 
+// Join makes one run of runs of one chain that follow each other, under the last
+// one's signature, which covers all of them. It leaves the links between them
+// to Verify. It takes as many, of one at least, as fit into a run, and returns
+// the rest.
+func Join(runs []*Run) (joined *Run, rest []*Run) {
+	first := runs[0]
+	n, entries, size := 1, len(first.Entries), first.size()
+	for n < len(runs) {
+		r := runs[n]
+		if r.Origin != first.Origin || r.First != runs[n-1].Last()+1 || size+r.size() > MaxRun {
+			break
+		}
+		n, entries, size = n+1, entries+len(r.Entries), size+r.size()
+	}
+	if n == 1 {
+		return first, runs[1:]
+	}
+	joined = &Run{Origin: first.Origin, First: first.First, Prev: first.Prev, Entries: make([]Entry, 0, entries), Signature: runs[n-1].Signature}
+	for _, r := range runs[:n] {
+		joined.Entries = append(joined.Entries, r.Entries...)
+	}
+	return joined, runs[n:]
+}
+
+// size bounds the run's encoding, in bytes.
+func (r *Run) size() int {
+	n := runOverhead
+	for i := range r.Entries {
+		n += entrySize(r.Entries[i])
+	}
+	return n
+}
+
 // headerKind is the kind that a header tells, if it tells one.
 func headerKind(header []byte) Kind {
 	d := newDecoder(header)

@@ -9,7 +9,8 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 )
 
-// linkLoop is one stream at work: a goroutine that reads and one that writes.
+// linkLoop is one stream at work: a goroutine that reads frames, one that takes
+// them, and one that writes.
 type linkLoop struct {
 	link   FrameStream
 	queue  outQueue
@@ -33,15 +34,15 @@ func (x *Exchange) serve(link FrameStream) {
 		return
 	}
 	ended := make(chan struct{})
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		x.write(l, ended)
-	}()
-	err := x.readFrames(l)
+	in := newInQueue()
+	var others sync.WaitGroup
+	others.Go(func() { x.write(l, ended) })
+	others.Go(func() { x.read(l, in) })
+	err := x.take(l, in)
 	link.Close()
+	in.close()
 	close(ended)
-	<-written
+	others.Wait()
 	x.ask(func(at At) {
 		if x.links[peer] == l {
 			delete(x.links, peer)
@@ -63,20 +64,14 @@ type refusal struct {
 func (r *refusal) Error() string { return r.reason + ": " + r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
-// readFrames reads until the stream ends. It reads the next frame once the
-// ledger has room for what the last one brought.
-func (x *Exchange) readFrames(l *linkLoop) error {
+// take handles what the stream brings until it ends. It takes the next frame
+// once the ledger has room for what the last one brought.
+func (x *Exchange) take(l *linkLoop, in *inQueue) error {
 	for {
-		// Runs keep pointing into the bytes, so each frame has its own.
-		b, err := l.link.ReadFrame(nil)
+		f, err := in.take()
 		if err != nil {
 			return err
 		}
-		f, err := DecodeFrame(b)
-		if err != nil {
-			return &refusal{"frame", err}
-		}
-		x.meters.count(directionIn, f.Kind(), len(b))
 		hints, err := x.verify(l, f)
 		if err != nil {
 			return err
@@ -123,34 +118,45 @@ func (x *Exchange) accept(a Accept) {
 	})
 }
 
-// verify decodes and verifies a frame's runs. A run of a chain whose key is not
-// known here, for its genesis has not come, is taken out of the frame; what is
-// left of it is that the peer has it.
+// verify decodes and verifies a frame's runs. Those that follow each other are
+// joined, for the last signature covers all, and to verify one is most of what a
+// small run costs. A run of a chain whose key is not known here, for its genesis
+// has not come, is taken out of the frame; what is left of it is that the peer
+// has it.
 func (x *Exchange) verify(l *linkLoop, f Frame) (hints []chain.ID, err error) {
 	runs := runsOf(f)
-	kept := runs[:0]
+	if len(runs) == 0 {
+		return nil, nil
+	}
+	decoded := make([]*chain.Run, len(runs))
 	for i := range runs {
-		r, err := chain.DecodeRun(runs[i].Encoded)
-		if err != nil {
+		if decoded[i], err = chain.DecodeRun(runs[i].Encoded); err != nil {
 			return nil, &refusal{"run_encoding", err}
 		}
-		var key ed25519.PublicKey
-		if r.First > 1 {
-			if key = x.key(l, r.Origin); key == nil {
+	}
+	kept := runs[:0]
+	for len(decoded) > 0 {
+		joined, rest := chain.Join(decoded)
+		group := []*chain.Run{joined}
+		known, err := x.verifyRun(l, joined)
+		if err != nil && len(decoded)-len(rest) > 1 {
+			group = decoded[:len(decoded)-len(rest)] // one does not go on from the one before, or is not good
+		}
+		for _, r := range group {
+			if r != joined {
+				known, err = x.verifyRun(l, r)
+			}
+			if err != nil {
+				return nil, &refusal{verifyReason(err), fmt.Errorf("run %s.%d: %w", r.Origin, r.First, err)}
+			}
+			if !known {
 				hints = append(hints, chain.ID{Origin: r.Origin, Seq: r.Last()})
 				continue
 			}
+			head := r.Head()
+			kept = append(kept, Run{Origin: r.Origin, First: r.First, Last: head.Seq, Hash: head.Hash, Verified: r})
 		}
-		if err := r.Verify(key); err != nil {
-			return nil, &refusal{verifyReason(err), fmt.Errorf("run %s.%d: %w", r.Origin, r.First, err)}
-		}
-		if r.First == 1 {
-			x.learnKey(r)
-		}
-		head := r.Head()
-		kept = append(kept, Run{
-			Origin: r.Origin, First: r.First, Last: head.Seq, Hash: head.Hash, Encoded: runs[i].Encoded, Verified: r,
-		})
+		decoded = rest
 	}
 	switch f := f.(type) {
 	case *Push:
@@ -159,6 +165,24 @@ func (x *Exchange) verify(l *linkLoop, f Frame) (hints []chain.ID, err error) {
 		f.Runs = kept
 	}
 	return hints, nil
+}
+
+// verifyRun reports whether the key of a run's chain is known, and what is wrong
+// with the run by it.
+func (x *Exchange) verifyRun(l *linkLoop, r *chain.Run) (known bool, err error) {
+	var key ed25519.PublicKey
+	if r.First > 1 {
+		if key = x.key(l, r.Origin); key == nil {
+			return false, nil
+		}
+	}
+	if err := r.Verify(key); err != nil {
+		return true, err
+	}
+	if r.First == 1 {
+		x.learnKey(r)
+	}
+	return true, nil
 }
 
 func verifyReason(err error) string {

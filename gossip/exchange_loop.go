@@ -107,7 +107,7 @@ func (x *Exchange) carryOut(out Effects) {
 		}
 	}
 	for _, r := range out.Read {
-		x.wg.Go(func() { x.read(r) })
+		x.wg.Go(func() { x.readLog(r) })
 	}
 	for _, a := range out.Acked {
 		if x.conf.OnAcked != nil {
@@ -119,8 +119,8 @@ func (x *Exchange) carryOut(out Effects) {
 	}
 }
 
-// read reads the log for a peer.
-func (x *Exchange) read(r Read) {
+// readLog reads the log for a peer.
+func (x *Exchange) readLog(r Read) {
 	select {
 	case x.reads <- struct{}{}:
 	case <-x.quit:
