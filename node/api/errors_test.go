@@ -196,6 +196,13 @@ func TestRefusals(t *testing.T) {
 		{"POST", post, "[" + strings.Repeat("7,", maxArrayItems) + "7]", nil, 413, CodeTooLarge, ""},
 		{"POST", post, "[" + strings.Repeat(" ", maxArrayBody), nil, 413, CodeTooLarge, ""},
 		{"POST", post, strings.Repeat(" ", maxSingleBody) + draft(""), nil, 413, CodeTooLarge, ""},
+		// Pages of other sites.
+		{"POST", post, draft(""), []string{"Origin: http://evil.example", "Sec-Fetch-Site: cross-site"}, 403, CodeNotAllowed, "Origin"},
+		{"POST", post, draft(""), []string{"Sec-Fetch-Site: same-site"}, 403, CodeNotAllowed, "Origin"},
+		{"POST", post, draft(""), []string{"Origin: http://evil.example"}, 403, CodeNotAllowed, "Origin"},
+		{"POST", post, draft(""), []string{"Origin: null"}, 403, CodeNotAllowed, "Origin"},
+		{"POST", "/v1/changes", "{}", []string{"Origin: http://evil.example"}, 403, CodeNotAllowed, "Origin"},
+		{"DELETE", "/v1/mesh/members/failed", "", []string{"Origin: http://evil.example"}, 403, CodeNotAllowed, "Origin"},
 		// Members.
 		{"DELETE", "/v1/mesh/members/none", "", nil, 404, CodeNotFound, ""},
 		{"DELETE", "/v1/mesh/members/", "", nil, 404, CodeNotFound, "name"},

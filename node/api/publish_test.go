@@ -58,6 +58,23 @@ func TestPublishUnchanged(t *testing.T) {
 		`"hlc":"019b7ca98c890000","deps":[],"acks":1,"unchanged":true}`)
 }
 
+// TestPublishOfOwnPage: a page that the node's own address served may publish,
+// and reads are for all.
+func TestPublishOfOwnPage(t *testing.T) {
+	f := newFake()
+	h := newHandler(t, f)
+	f.put(ownOrigin, "s", `{"a":1}`)
+	for i, headers := range [][]string{
+		{"Origin: http://example.com", "Sec-Fetch-Site: same-origin"},
+		{"Origin: http://example.com"},
+		{"Sec-Fetch-Site: none"},
+	} {
+		body := fmt.Sprintf(`{"subject":"s","delta":{"own":%d}}`, i)
+		wantStatus(t, call(h, "POST", "http://example.com/v1/updates", body, headers...), 201)
+	}
+	wantStatus(t, call(h, "GET", "/v1/subjects/s", "", "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"), 200)
+}
+
 func TestPublishKey(t *testing.T) {
 	f := newFake()
 	h := newHandler(t, f)
