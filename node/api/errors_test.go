@@ -132,6 +132,8 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/history/order/42", "", []string{"Accept: image/svg+xml"}, 406, CodeNotAcceptable, ""},
 		{"GET", "/v1/subjects/order/42", "", []string{"Accept: application/x-ndjson"}, 406, CodeNotAcceptable, ""},
 		{"POST", post, draft(""), []string{"Accept: text/html"}, 406, CodeNotAcceptable, ""},
+		{"POST", post, draft(""), []string{"Content-Type: application/x-ndjson", "Accept: application/json"}, 406, CodeNotAcceptable, ""},
+		{"POST", post, draft(""), []string{"Accept: application/x-ndjson"}, 406, CodeNotAcceptable, ""},
 		{"POST", post, draft(""), []string{"Content-Type: application/merge-patch+json"}, 415, CodeUnsupportedMediaType, "Content-Type"},
 		{"POST", post, draft(""), []string{"Content-Type: application/x-www-form-urlencoded"}, 415, CodeUnsupportedMediaType, "Content-Type"},
 		{"POST", post, draft(""), []string{"Content-Type: application/json; charset=latin1"}, 415, CodeUnsupportedMediaType, "Content-Type"},

@@ -30,7 +30,7 @@ func (h *Handler) publish(x *exchange) error {
 		return err
 	}
 	if media == typeNDJSON {
-		if _, err := negotiate(x.r, typeNDJSON, typeJSON); err != nil {
+		if _, err := negotiate(x.r, typeNDJSON); err != nil {
 			return err
 		}
 		if opts.key != "" {

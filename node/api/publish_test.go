@@ -75,6 +75,15 @@ func TestPublishOfOwnPage(t *testing.T) {
 	wantStatus(t, call(h, "GET", "/v1/subjects/s", "", "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"), 200)
 }
 
+// TestPublishEmptyHeaders: what says nothing is as good as absent.
+func TestPublishEmptyHeaders(t *testing.T) {
+	h := newHandler(t, newFake())
+	for i, header := range []string{"Accept: ", "Accept: ,", "Content-Type: ", "Content-Encoding: identity"} {
+		body := fmt.Sprintf(`{"subject":"s","delta":{"a":%d}}`, i)
+		wantStatus(t, call(h, "POST", "/v1/updates", body, header), 201)
+	}
+}
+
 func TestPublishKey(t *testing.T) {
 	f := newFake()
 	h := newHandler(t, f)
