@@ -32,7 +32,7 @@ func exampleChain(t *testing.T) (*Run, []*Update) {
 		{Kind: KindStatus, HLC: HLCOf(1_700_000_000_000) + 1, Subject: "order/42", Delta: []byte(`{"stock":3}`)},
 		{
 			Kind: KindStatus, HLC: HLCOf(1_700_000_000_250), Subject: "order/42", Delta: p.delta, Deps: []ID{dep},
-			Key: p.tag, Cause: dep, Hook: "pick", Depth: 1,
+			Key: p.tagOn(seedOrigin(7)), Cause: dep, Hook: "pick", Depth: 1,
 		},
 	}
 	tail := Tail{Head: Head{Origin: seedOrigin(7)}}

@@ -117,6 +117,35 @@ func TestPublishDeps(t *testing.T) {
 	}
 }
 
+// TestPublishDepsMissing: the answer names what is not applied here, and the
+// field that asks for it.
+func TestPublishDepsMissing(t *testing.T) {
+	f := newFake()
+	h := newHandler(t, f)
+	f.put(fleet, "s", `{"a":1}`)
+	here, next, other, own := fleet.String()+".2", fleet.String()+".3", nobody.String()+".2", ownOrigin.String()+".9"
+	many, named := "", ""
+	for seq := range 10 {
+		many += fmt.Sprintf(`,"%s.%d"`, nobody, seq+2)
+		if seq < 8 {
+			named += fmt.Sprintf(" %s.%d", nobody, seq+2)
+		}
+	}
+	for _, c := range []struct{ more, field, detail string }{
+		{`"deps":["` + here + `","` + next + `"]`, "deps", "not applied here: " + next},
+		{`"deps":["` + other + `","` + next + `","` + other + `","` + own + `"]`, "deps", "not applied here: " + other + " " + next},
+		{`"cause":"` + other + `","hook":"h","deps":["` + here + `"]`, "cause", "not applied here: " + other},
+		{`"cause":"` + other + `","hook":"h","deps":["` + next + `"]`, "cause", "not applied here: " + other + " " + next},
+		{`"cause":"` + here + `","hook":"h","deps":["` + next + `"]`, "deps", "not applied here: " + next},
+		{`"deps":[` + many[1:] + `]`, "deps", "not applied here:" + named + " and 2 more"},
+	} {
+		p := call(h, "POST", "/v1/updates?wait=0", `{"subject":"s","delta":{"b":2},`+c.more+`}`).problem(t)
+		if p.Code != CodeUnknownDependency || p.Field != c.field || p.Detail != c.detail {
+			t.Errorf("%s: %s, field %q: %s; want field %q: %s", c.more, p.Code, p.Field, p.Detail, c.field, c.detail)
+		}
+	}
+}
+
 // TestPublishDepsWait: a dependency that comes in time is waited for, and one
 // that does not is refused once the time is over.
 func TestPublishDepsWait(t *testing.T) {
