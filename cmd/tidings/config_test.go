@@ -100,6 +100,9 @@ limit = 7
 		a.RecoverWait != 0 || got.Output != "json" {
 		t.Errorf("got %+v, output %s", a, got.Output)
 	}
+	if got, err = parseFor(t, nil, "lag", "--config", writeFile(t, "zero.toml", "timeout = 0\n")); err != nil || got.Lag.Timeout != 0 {
+		t.Errorf("timeout %s, %v", got.Lag.Timeout, err)
+	}
 	// A number is one for a flag that takes one, and the file serves all
 	// commands.
 	if got, err = parseFor(t, nil, "ls", "--config", file); err != nil || got.Ls.Limit != 7 {
@@ -131,6 +134,18 @@ func TestWrongUsage(t *testing.T) {
 		{"table", nil, []string{"lag", "--config", config("[agent]\nname = \"x\"\n")}, `unknown key "agent"`},
 		{"table for a flag", nil, []string{"lag", "--config", config("[timeout]\nx = 1\n")}, `"timeout"`},
 		{"list for a flag that takes one", nil, []string{"lag", "--config", config("timeout = [\"1s\"]\n")}, `"timeout"`},
+		{"number for a text", nil, []string{"agent", "--config", config("name = 5\n")}, `"name": want a string`},
+		{"truth for a text", nil, []string{"agent", "--config", config("data-dir = true\n")}, `"data-dir": want a string`},
+		{"text for a number", nil, []string{"ls", "--config", config("limit = \"1\"\n")}, `"limit": want a whole number`},
+		{"fraction for a number", nil, []string{"ls", "--config", config("limit = 1.0\n")}, `"limit": want a whole number`},
+		{"text for a truth", nil, []string{"agent", "--config", config("insecure-http = \"yes\"\n")}, `"insecure-http": want true or false`},
+		{"number for a truth", nil, []string{"check", "--config", config("converged = 1\n")}, `"converged": want true or false`},
+		{"number for a duration", nil, []string{"lag", "--config", config("timeout = 5\n")}, `"timeout": want a duration`},
+		{"time for a text", nil, []string{"agent", "--config", config("zone = 2026-01-02\n")}, `"zone": want a string`},
+		{"number in a list", nil, []string{"agent", "--config", config("join = [\"a:1\", 2]\n")}, `"join": want a string, or an array`},
+		{"number for a list", nil, []string{"agent", "--config", config("join = 1\n")}, `"join": want a string, or an array`},
+		{"wrong type for another command", nil, []string{"version", "--config", config("limit = \"1\"\n")}, `"limit": want a whole number`},
+		{"wrong type behind the command line", nil, []string{"ls", "--limit", "1", "--config", config("limit = true\n")}, `"limit": want a whole number`},
 		{"config in a config", nil, []string{"lag", "--config", config("config = \"x\"\n")}, `unknown key "config"`},
 		{"not TOML", nil, []string{"lag", "--config", config("a = 1\ntimeout\n")}, "line 2"},
 		{"key twice", nil, []string{"lag", "--config", config("timeout = \"1s\"\ntimeout = \"2s\"\n")}, "line 2"},
