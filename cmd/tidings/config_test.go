@@ -103,6 +103,13 @@ limit = 7
 	if got, err = parseFor(t, nil, "lag", "--config", writeFile(t, "zero.toml", "timeout = 0\n")); err != nil || got.Lag.Timeout != 0 {
 		t.Errorf("timeout %s, %v", got.Lag.Timeout, err)
 	}
+	// Empty says none where that is a value: for a list, and for a prefix.
+	if got, err = parseFor(t, nil, "agent", "--config", writeFile(t, "none.toml", "join = []\n")); err != nil || len(got.Agent.Join) != 0 {
+		t.Errorf("join %v, %v", got.Agent.Join, err)
+	}
+	if got, err = parseFor(t, map[string]string{"TIDINGS_DATA_DIR": ""}, "watch", "--prefix", ""); err != nil || got.Watch.Prefix != "" {
+		t.Errorf("prefix %q, %v", got.Watch.Prefix, err)
+	}
 	// A number is one for a flag that takes one, and the file serves all
 	// commands.
 	if got, err = parseFor(t, nil, "ls", "--config", file); err != nil || got.Ls.Limit != 7 {
@@ -161,6 +168,19 @@ func TestWrongUsage(t *testing.T) {
 		{"no delta", nil, []string{"publish", "a"}, "JSON"},
 		{"no such ndjson", nil, []string{"publish", "--ndjson", "/nowhere/at/all"}, "/nowhere/at/all"},
 		{"ndjson and subject", nil, []string{"publish", "a", "--ndjson", "-"}, "SUBJECT"},
+		{"ack of none", nil, []string{"publish", "a", "{}", "--ack", "0"}, "--ack: want 1 to 64, got 0"},
+		{"ack of none for a stream", nil, []string{"publish", "--ndjson", "-", "--ack", "0"}, "--ack: want 1 to 64, got 0"},
+		{"ack of none from the environment", map[string]string{"TIDINGS_ACK": "0"}, []string{"publish", "a", "{}"}, "--ack: want 1 to 64, got 0"},
+		{"ack of too many", nil, []string{"publish", "a", "{}", "--ack", "65"}, "--ack: want 1 to 64, got 65"},
+		{"empty key", nil, []string{"publish", "a", "{}", "--key", ""}, "--key is empty"},
+		{"empty data directory", nil, []string{"agent", "--data-dir", ""}, "--data-dir is empty"},
+		{"empty data directory with a variable", map[string]string{"TIDINGS_DATA_DIR": "/x"}, []string{"agent", "--data-dir="}, "--data-dir is empty"},
+		{"empty data directory in the file", nil, []string{"agent", "--config", config("data-dir = \"\"\n")}, "--data-dir is empty"},
+		{"empty mesh key file", nil, []string{"agent", "--mesh-key-file", ""}, "--mesh-key-file is empty"},
+		{"empty config", nil, []string{"lag", "--config", ""}, "--config is empty"},
+		{"empty token file", nil, []string{"lag", "--token-file", ""}, "--token-file is empty"},
+		{"empty join", nil, []string{"agent", "--join", ""}, "--join is empty"},
+		{"empty dep", nil, []string{"publish", "a", "{}", "--dep", ""}, "--dep is empty"},
 		{"negative ack", nil, []string{"publish", "a", "{}", "--ack=-1"}, "--ack"},
 		{"subject and prefix", nil, []string{"watch", "a", "--prefix", "b"}, "--prefix"},
 		{"negative interval", nil, []string{"watch", "--interval=-1s"}, "--interval"},

@@ -235,7 +235,7 @@ func (p *publisher) print(number int, result json.RawMessage) error {
 		return fmt.Errorf("line %d: answer is not what a node gives: %w", number, err)
 	}
 	bad := r.Status >= 300
-	short := p.cmd.Ack > 0 && r.Status == http.StatusAccepted
+	short := p.cmd.Ack != nil && r.Status == http.StatusAccepted
 	if bad || short {
 		p.failed++
 	}
@@ -266,7 +266,7 @@ func (p *publisher) print(number int, result json.RawMessage) error {
 	case r.Unchanged:
 		what = id + " unchanged"
 	case short:
-		what = fmt.Sprintf("%s durable on %d of %d nodes", id, r.Acks, p.cmd.Ack)
+		what = fmt.Sprintf("%s durable on %d of %d nodes", id, r.Acks, *p.cmd.Ack)
 	default:
 		what = id
 	}
