@@ -216,7 +216,9 @@ func (n *Node) startWriter(context.Context) error {
 // http.StripPrefix.
 func (n *Node) Handler() http.Handler { return n.handler }
 
-// Origin names the node's chain. It changes only with the data directory.
+// Origin names the node's chain. It stays while the node is open. It changes with
+// the data directory, and where Open finds that the chain there cannot be gone
+// on with: then the node writes another one under a new key.
 func (n *Node) Origin() chain.Origin { return n.info.Origin }
 
 // Name and Authority are the node's, as it began with them.

@@ -46,6 +46,9 @@ func (c *watchCmd) Run(s *session) error {
 	}
 	cursor := c.Since
 	if c.CursorFile != "" {
+		if err := checkReplaceable(c.CursorFile); err != nil {
+			return usagef("--cursor-file: %w", err)
+		}
 		saved, err := readCursor(c.CursorFile)
 		if err != nil {
 			return err
