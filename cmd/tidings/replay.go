@@ -60,8 +60,8 @@ type replayResult struct {
 
 // replayVerified is what --verify adds.
 type replayVerified struct {
-	Views  int64   `json:"views"` // compared, over all nodes
-	Wrong  int64   `json:"wrong"`
+	Views int64 `json:"views"` // compared, over all nodes
+	Wrong int64 `json:"wrong"`
 	// Copies of an update that a node started here got from others, 1 the least;
 	// 0 if no node was started here.
 	Copies float64 `json:"copies,omitzero"`

@@ -88,7 +88,7 @@ func publishQuery(r *http.Request) (publishOptions, error) {
 }
 
 func (h *Handler) publishOne(x *exchange, opts publishOptions, body []byte) error {
-	d, err := parseDraft(body)
+	d, err := parseDraft(body, noBody)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (h *Handler) publishArray(x *exchange, opts publishOptions, body []byte) er
 		if len(drafts) == maxArrayItems {
 			return newProblem(CodeTooLarge, "", fmt.Sprintf("more than %d items", maxArrayItems))
 		}
-		d, err := parseDraft(raw)
+		d, err := parseDraft(raw, noItem)
 		if err != nil {
 			d = nil
 		}

@@ -117,6 +117,26 @@ func TestPublishDeps(t *testing.T) {
 	}
 }
 
+// TestPublishNoObject: what is no object is told so for what it is.
+func TestPublishNoObject(t *testing.T) {
+	h := newHandler(t, newFake())
+	if p := call(h, "POST", "/v1/updates", `7`).problem(t); p.Detail != "want a JSON object, or an array of them" {
+		t.Errorf("a body: %s", p.Detail)
+	}
+	for _, item := range []string{`7`, `"s"`, `null`, `[{}]`} {
+		array := call(h, "POST", "/v1/updates", "["+item+"]")
+		wantStatus(t, array, 200)
+		p := decode[[]Problem](t, array.body)[0]
+		if p.Code != CodeBadRequest || p.Detail != "want an array of JSON objects: this item is none" {
+			t.Errorf("item %s: %+v", item, p)
+		}
+		p = decode[Problem](t, call(h, "POST", "/v1/updates", item+"\n", ndjson).body)
+		if p.Code != CodeBadRequest || p.Line != 1 || p.Detail != "want a JSON object a line: this line is none" {
+			t.Errorf("line %s: %+v", item, p)
+		}
+	}
+}
+
 // TestPublishDepsMissing: the answer names what is not applied here, and the
 // field that asks for it.
 func TestPublishDepsMissing(t *testing.T) {
