@@ -4,7 +4,7 @@ BIN := bin/tidings
 # Packages of this module. The comparison in test/bench is a module of its own.
 PKGS := ./...
 
-.PHONY: help build demo test lint unit e2e fuzz bench soak clean
+.PHONY: help build demo test lint unit fuzz bench soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12

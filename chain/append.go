@@ -21,11 +21,17 @@ func (l *Ledger) Append(p *Prepared, now int64) (Receipt, error) {
 	if err := l.mayAppend(); err != nil {
 		return Receipt{}, err
 	}
-	if r, ok, err := l.repeated(p, now); ok || err != nil {
+	own := l.Origin()
+	tag := p.tagOn(own)
+	if r, ok, err := l.repeated(p.subject, tag, now); ok || err != nil {
 		return r, err
 	}
 	if waiting := l.unmetDeps(p.deps); len(waiting) > 0 {
-		return Receipt{}, &DraftError{"deps", &DependencyError{waiting}}
+		field := "deps"
+		if slices.Contains(waiting, p.cause) {
+			field = "cause"
+		}
+		return Receipt{}, &DraftError{field, &DependencyError{waiting}}
 	}
 	depth, err := l.depth(p)
 	if err != nil {
@@ -41,18 +47,12 @@ func (l *Ledger) Append(p *Prepared, now int64) (Receipt, error) {
 		if stamp, ok := s.state.Newest(authority); ok {
 			r.ID, r.HLC = stamp.ID, stamp.HLC
 		}
-		l.remember(p.tag, r, now)
+		l.remember(tag, r, now)
 		return r, nil
 	}
 	u := &Update{
-		Kind: KindStatus, Subject: p.subject, Delta: p.delta,
-		Cause: p.cause, Hook: p.hook, Depth: depth, Key: p.tag,
-	}
-	own := l.Origin()
-	for _, id := range p.deps {
-		if id.Origin != own {
-			u.Deps = append(u.Deps, id)
-		}
+		Kind: KindStatus, Subject: p.subject, Delta: p.delta, Deps: p.depsOn(own),
+		Cause: p.cause, Hook: p.hook, Depth: depth, Key: tag,
 	}
 	u.Deps = append(u.Deps, s.state.Attach(own, u.Deps, MaxDeps-len(u.Deps))...)
 	slices.SortFunc(u.Deps, ID.Compare)
@@ -67,7 +67,7 @@ func (l *Ledger) Append(p *Prepared, now int64) (Receipt, error) {
 		return Receipt{}, err
 	}
 	r := Receipt{ID: u.ID, Subject: u.Subject, HLC: u.HLC, Deps: u.Deps}
-	l.remember(p.tag, r, now)
+	l.remember(tag, r, now)
 	return r, nil
 }
 
@@ -188,18 +188,18 @@ func decodeKeyRecord(b []byte) (*keyRecord, error) {
 }
 
 // repeated answers a draft whose key is known.
-func (l *Ledger) repeated(p *Prepared, now int64) (Receipt, bool, error) {
-	if p.tag.IsZero() {
+func (l *Ledger) repeated(subject string, tag KeyTag, now int64) (Receipt, bool, error) {
+	if tag.IsZero() {
 		return Receipt{}, false, nil
 	}
-	k, err := l.keyRecord(p.tag.Key)
+	k, err := l.keyRecord(tag.Key)
 	if err != nil || k == nil || now-k.millis > KeyLife.Milliseconds() {
 		return Receipt{}, false, err
 	}
-	if k.content != p.tag.Content {
+	if k.content != tag.Content {
 		return Receipt{}, true, &DraftError{"key", ErrKeyReused}
 	}
-	r := Receipt{ID: k.id, Subject: p.subject, Unchanged: k.unchanged, Repeated: true}
+	r := Receipt{ID: k.id, Subject: subject, Unchanged: k.unchanged, Repeated: true}
 	if !k.id.IsZero() {
 		u, err := l.update(k.id)
 		if err != nil {

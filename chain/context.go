@@ -82,17 +82,7 @@ func (c Context) includes(other Context) bool {
 	return true
 }
 
-// A context as the index of a subject keeps it. Numbers are varints in their
-// shortest form (unsigned LEB128), origins 16 bytes.
-//
-//	hops        entries to read after this one, 0 to 15: 0 is a whole context
-//	seq, hlc    if hops > 0: how far the own previous update of the subject is
-//	            before this one, both at least 1
-//	n           number of other origins
-//	n × (origin, seq)  ascending; if hops > 0, only those of which the own
-//	            previous update had seen less
-//
-// The update itself, which its context includes, is not repeated.
+// A context as the index of a subject keeps it; FORMAT.md has its bytes.
 
 // contextHops is the most that has to be read after a stored context, one
 // entry for each.

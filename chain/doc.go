@@ -24,5 +24,6 @@
 //     a rule, is stopped there, and what it signed is kept.
 //
 // It does not sync, send or wait; package node does. FORMAT.md has the bytes
-// of all that is sent and stored.
+// of chains and of the store; store/FORMAT.md those of the files around that, and
+// gossip/PROTOCOL.md those of what nodes say to each other.
 package chain

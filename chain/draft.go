@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -12,11 +13,14 @@ type Draft struct {
 	// Delta is a JSON Merge Patch (RFC 7396) whose top level is an object.
 	Delta []byte
 	// Deps are updates that this one depends on, besides those that the node
-	// finds by itself. Repeated ones and those of the own chain are dropped;
-	// the others must be applied here. At most MaxDeps.
+	// finds by itself. All must be applied here. Repeated ones and those of the
+	// own chain are dropped then, as each update of a chain depends on those
+	// before it. At most MaxDeps.
 	Deps []ID
 	// Key makes a retry safe: the same key with the same content is published
-	// once within KeyLife. Empty for none. At most MaxKey bytes.
+	// once within KeyLife. The content is the subject, the delta as a value, the
+	// cause, the hook, and the deps that are not dropped. Empty for none. At
+	// most MaxKey bytes.
 	Key string
 	// Cause is the update that this one answers, and Hook the name of the
 	// reaction that made it. Both or neither.
@@ -68,7 +72,17 @@ var (
 type DependencyError struct{ IDs []ID }
 
 func (e *DependencyError) Error() string {
-	return fmt.Sprintf("%d of the dependencies are not applied here, among them %s", len(e.IDs), e.IDs[0])
+	const most = 8 // of up to MaxDeps: the text is for people
+	var b strings.Builder
+	b.WriteString("not applied here:")
+	for i, id := range e.IDs {
+		if i == most {
+			fmt.Fprintf(&b, " and %d more", len(e.IDs)-most)
+			break
+		}
+		b.WriteString(" " + id.String())
+	}
+	return b.String()
 }
 
 const (

@@ -32,7 +32,7 @@ func exampleChain(t *testing.T) (*Run, []*Update) {
 		{Kind: KindStatus, HLC: HLCOf(1_700_000_000_000) + 1, Subject: "order/42", Delta: []byte(`{"stock":3}`)},
 		{
 			Kind: KindStatus, HLC: HLCOf(1_700_000_000_250), Subject: "order/42", Delta: p.delta, Deps: []ID{dep},
-			Key: p.tag, Cause: dep, Hook: "pick", Depth: 1,
+			Key: p.tagOn(seedOrigin(7)), Cause: dep, Hook: "pick", Depth: 1,
 		},
 	}
 	tail := Tail{Head: Head{Origin: seedOrigin(7)}}
@@ -50,6 +50,12 @@ func TestFormatExamples(t *testing.T) {
 	cursor := Cursor{Frontier: Frontier{seedOrigin(7): 3, seedOrigin(8): 300}, Filter: Filter{Prefix: "order", Authorities: []string{"fleet"}}.Hash()}
 	var root Root
 	root.Add(run.Head())
+	other := &Update{
+		ID: ID{seedOrigin(8), 9}, Kind: KindStatus, HLC: HLCOf(1_700_000_000_100), Subject: "order/42",
+		Delta: []byte(`{"van":7}`), Hash: Hash(bytes.Repeat([]byte{9}, len(Hash{}))),
+	}
+	next := &Update{ID: ID{run.Origin, 4}, HLC: updates[2].HLC + 1}
+	state, index := exampleState(t, updates, other, next)
 	examples := []struct{ name, text string }{
 		{"origin", run.Origin.String()},
 		{"header of the genesis", hex.EncodeToString(run.Entries[0].Header)},
@@ -61,6 +67,9 @@ func TestFormatExamples(t *testing.T) {
 		{"record of seq 3", hex.EncodeToString(appendRecord(nil, updates[2], &run.Entries[2], run.Signature[:]))},
 		{"cursor at seq 3 and seq 300 of the two, for prefix order and authority fleet", cursor.String()},
 		{"root of the chain alone", root.Hash().String()},
+		{"index entry of seq 3", hex.EncodeToString(index[0])},
+		{"index entry of seq 4", hex.EncodeToString(index[1])},
+		{"state of the subject", hex.EncodeToString(state.Append(nil))},
 	}
 	var b strings.Builder
 	for _, e := range examples {
@@ -116,4 +125,56 @@ func TestFormatExamples(t *testing.T) {
 	back := *updates[2]
 	back.Prev = Hash{}
 	require.Equal(t, &back, u)
+	for _, e := range []struct {
+		name string
+		at   *Update
+		want contextEntry
+	}{
+		{"index entry of seq 3", updates[2], contextEntry{other: Context{other.ID}}},
+		{"index entry of seq 4", next, contextEntry{hops: 1, prev: updates[2].Stamp()}},
+	} {
+		b, err := hex.DecodeString(shown[e.name])
+		require.NoError(t, err)
+		read, err := decodeContextEntry(e.at.Stamp(), b)
+		require.NoError(t, err)
+		require.Equal(t, e.want, read)
+	}
+	encoded, err := hex.DecodeString(shown["state of the subject"])
+	require.NoError(t, err)
+	s, err := DecodeState("order/42", encoded)
+	require.NoError(t, err)
+	require.Equal(t, `{"picked":true,"stock":3,"van":7}`, s.Status().String())
+	require.Equal(t, []ID{updates[2].ID}, s.Heads())
+	require.Equal(t, uint64(3), s.Updates())
+}
+
+// exampleState is the state of FORMAT.md, and the index entries of seq 3 and,
+// next, seq 4.
+func exampleState(t *testing.T, updates []*Update, other, next *Update) (s *State, index [2][]byte) {
+	s = NewState("order/42")
+	for _, a := range []struct {
+		u         *Update
+		authority string
+		seen      Context
+	}{
+		{updates[1], "warehouse", Context{updates[1].ID}},
+		{other, "fleet", Context{other.ID}},
+		{updates[2], "warehouse", Context{}.With(other.ID).With(updates[2].ID)},
+	} {
+		index[0] = entryOn(s, a.u, a.seen)
+		_, err := s.Add(a.u, a.authority, a.seen)
+		require.NoError(t, err)
+	}
+	index[1] = entryOn(s, next, Context{}.With(other.ID).With(next.ID))
+	return s, index
+}
+
+// entryOn is what the index keeps of an update that comes next to a state.
+func entryOn(s *State, u *Update, seen Context) []byte {
+	var own *stateTip
+	if i, ok := s.tip(u.ID.Origin); ok {
+		own = &s.tips[i]
+	}
+	e := contextEntryOf(u, seen, own)
+	return e.append(nil, u.Stamp())
 }

@@ -44,7 +44,7 @@ func TestRule13_KeyIsAnsweredOnce(t *testing.T) {
 			again := r
 			again.Repeated = true
 			// As a value it is the same, however it is written.
-			for _, delta := range []string{`{"a":1,"b":"x"}`, `{ "b":"\u0078", "a":1 }`} {
+			for _, delta := range []string{`{"a":1,"b":"x"}`, `{ "b":"\u0078", "a":1 }`, `{"a":1.0,"b":"x"}`, `{"a":10e-1,"b":"x"}`} {
 				got, err := p.try(t, 2000, keyed("k", "order/1", delta, dep.id(2), dep.id(2)))
 				require.NoError(t, err)
 				require.Equal(t, again, got)
@@ -63,6 +63,61 @@ func TestRule13_KeyIsAnsweredOnce(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, chain.Seq(3), other.ID.Seq)
 		})
+	}
+}
+
+// Deps that are dropped are none of the content: repeated ones and those of the
+// own chain. The cause is, on whatever chain it is.
+func TestKeyedContentWithoutDroppedDeps(t *testing.T) {
+	p, dep := newParty(t, "a", "warehouse"), newForger("dep").genesis().status(1, "order/2", `{}`).status(2, "order/2", `{"x":1}`)
+	p.mustTake(t, dep.run())
+	own, err := p.try(t, 1000, keyed("", "order/1", `{"s":0}`))
+	require.NoError(t, err)
+	two, three, delta := dep.id(2), dep.id(3), `{"s":1}`
+	first, err := p.try(t, 1001, keyed("k", "order/1", delta, two, three))
+	require.NoError(t, err)
+	for _, deps := range [][]chain.ID{{three, two, own.ID}, {own.ID, two, three, two}, {two, three}} {
+		r, err := p.try(t, 1002, keyed("k", "order/1", delta, deps...))
+		require.NoError(t, err)
+		require.True(t, r.Repeated)
+		require.Equal(t, first.ID, r.ID)
+	}
+	// And the other way round: they are none of what is kept.
+	first, err = p.try(t, 1003, keyed("with own", "order/1", `{"s":2}`, own.ID))
+	require.NoError(t, err)
+	p.open(t)
+	r, err := p.try(t, 1004, keyed("with own", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	require.Equal(t, first.ID, r.ID)
+	_, err = p.try(t, 1005, chain.Draft{Subject: "order/1", Delta: []byte(`{"s":2}`), Key: "with own", Cause: own.ID, Hook: "r"})
+	require.ErrorIs(t, err, chain.ErrKeyReused)
+}
+
+// What is not applied here is named, and by the field that asks for it.
+func TestAppendNamesWhatIsNotApplied(t *testing.T) {
+	p, dep := newParty(t, "a", "warehouse"), newForger("dep").genesis().status(1, "order/2", `{}`)
+	p.mustTake(t, dep.run())
+	ahead, here, next := chain.ID{Origin: p.ledger.Origin(), Seq: 9}, dep.id(2), dep.id(3)
+	for name, c := range map[string]struct {
+		draft   chain.Draft
+		field   string
+		missing []chain.ID
+	}{
+		"dep":                 {chain.Draft{Deps: []chain.ID{here, next}}, "deps", []chain.ID{next}},
+		"own dep":             {chain.Draft{Deps: []chain.ID{ahead}}, "deps", []chain.ID{ahead}},
+		"cause":               {chain.Draft{Cause: next, Hook: "r", Deps: []chain.ID{here}}, "cause", []chain.ID{next}},
+		"own cause":           {chain.Draft{Cause: ahead, Hook: "r"}, "cause", []chain.ID{ahead}},
+		"dep beside a cause":  {chain.Draft{Cause: here, Hook: "r", Deps: []chain.ID{next}}, "deps", []chain.ID{next}},
+		"own dep and a cause": {chain.Draft{Cause: here, Hook: "r", Deps: []chain.ID{ahead}}, "deps", []chain.ID{ahead}},
+	} {
+		c.draft.Subject, c.draft.Delta = "order/1", []byte(`{"s":1}`)
+		_, err := p.try(t, 1000, c.draft)
+		var draft *chain.DraftError
+		var lacks *chain.DependencyError
+		require.ErrorAs(t, err, &draft, name)
+		require.ErrorAs(t, err, &lacks, name)
+		require.Equal(t, c.field, draft.Field, name)
+		require.Equal(t, c.missing, lacks.IDs, name)
 	}
 }
 

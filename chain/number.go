@@ -26,6 +26,23 @@ type number struct {
 	shift    int    // at most the literal's length, either way
 }
 
+// numberLength is the length of the number that sound JSON text begins with.
+func numberLength(text string) int {
+	n := 0
+	for n < len(text) && numberByte[text[n]] {
+		n++
+	}
+	return n
+}
+
+// numberByte marks the bytes that a number is made of.
+var numberByte = func() (is [256]bool) {
+	for _, c := range []byte("0123456789+-.eE") {
+		is[c] = true
+	}
+	return is
+}()
+
 func numberParse(s string) (n number) {
 	s, n.negative = strings.CutPrefix(s, "-")
 	if i := strings.IndexAny(s, "eE"); i >= 0 {
@@ -37,6 +54,23 @@ func numberParse(s string) (n number) {
 	n.shift = len(whole) - (len(digits) - len(significant))
 	n.digits = strings.TrimRight(significant, "0")
 	return n
+}
+
+// append writes the one text of a number's value: its digits, and the power of
+// ten of the last of them where that is not 0.
+func (n number) append(dst []byte) []byte {
+	if n.digits == "" {
+		return append(dst, '0')
+	}
+	if n.negative {
+		dst = append(dst, '-')
+	}
+	dst = append(dst, n.digits...)
+	negative, digits := numberExponent(n.exponent)
+	if scale := numberScale(negative, digits, n.shift-len(n.digits)); scale.Sign() != 0 {
+		dst = scale.Append(append(dst, 'e'), 10)
+	}
+	return dst
 }
 
 // numberSameScale compares the powers of ten.

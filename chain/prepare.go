@@ -15,7 +15,7 @@ type Prepared struct {
 	deps    []ID // ascending, without repeats, the cause included
 	cause   ID
 	hook    string
-	tag     KeyTag
+	tag     KeyTag // as if no dep were of the own chain
 }
 
 // Prepare checks a draft and does the work that needs no ledger, so that
@@ -62,7 +62,9 @@ func Prepare(d Draft) (*Prepared, error) {
 		return nil, &DraftError{"deps", fmt.Errorf("%w: %d, at most %d", ErrTooLarge, len(p.deps), MaxDeps)}
 	}
 	if d.Key != "" {
-		p.tag = p.keyTag(d.Key)
+		sum := sha256.Sum256(append([]byte("tidings key 1\x00"), d.Key...))
+		copy(p.tag.Key[:], sum[:])
+		p.tag.Content = p.content(p.deps)
 	}
 	return p, nil
 }
@@ -74,21 +76,36 @@ func (p *Prepared) Deps() []ID { return p.deps }
 // Size is roughly what the draft takes in memory, in bytes.
 func (p *Prepared) Size() int { return 256 + len(p.subject) + 4*len(p.delta) + 24*len(p.deps) }
 
-// keyTag digests the key, and the content that it stands for: the subject, the
-// delta as a value, the caller's deps, the cause and the hook.
-func (p *Prepared) keyTag(key string) (t KeyTag) {
-	sum := sha256.Sum256(append([]byte("tidings key 1\x00"), key...))
-	copy(t.Key[:], sum[:])
+// depsOn are the deps of a draft for the chain of an origin: those of that chain
+// are left out, as each of its updates depends on those before it.
+func (p *Prepared) depsOn(own Origin) []ID {
+	return slices.DeleteFunc(slices.Clone(p.deps), func(id ID) bool { return id.Origin == own })
+}
+
+// tagOn is the tag of a draft for the chain of an origin. What is left out of
+// the deps is none of its content. That is rare, so Prepare has usually done
+// the work.
+func (p *Prepared) tagOn(own Origin) KeyTag {
+	tag := p.tag
+	if deps := p.depsOn(own); !tag.IsZero() && len(deps) < len(p.deps) {
+		tag.Content = p.content(deps)
+	}
+	return tag
+}
+
+// content digests what a key stands for: the subject, the delta as a value, the
+// caller's deps, the cause and the hook.
+func (p *Prepared) content(deps []ID) (digest [8]byte) {
 	b := []byte("tidings content 1\x00")
-	for _, part := range [][]byte{[]byte(p.subject), p.patch.Append(nil), []byte(p.hook)} {
+	for _, part := range [][]byte{[]byte(p.subject), p.patch.appendExact(nil), []byte(p.hook)} {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 		b = append(b, part...)
 	}
-	for _, id := range append(slices.Clone(p.deps), p.cause) {
+	for _, id := range append(slices.Clone(deps), p.cause) {
 		b = append(b, id.Origin[:]...)
 		b = appendUint64(b, uint64(id.Seq))
 	}
-	sum = sha256.Sum256(b)
-	copy(t.Content[:], sum[:])
-	return t
+	sum := sha256.Sum256(b)
+	copy(digest[:], sum[:])
+	return digest
 }

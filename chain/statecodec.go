@@ -7,34 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// A state as the store keeps it, under its subject. Numbers are varints in
-// their shortest form (unsigned LEB128), texts bytes behind their length,
-// origins 16 bytes and hashes 32. Equal states have one encoding.
-//
-//	1           version
-//	flags       1 if the state is stale, else 0
-//	updates     number of updates
-//	status      text: canonical JSON
-//	n           authorities, ascending by name; each has a tip
-//	n × name    text
-//	    status  text: canonical JSON, empty if it is that of the subject
-//	m           tips, ascending by origin
-//	m × origin, seq, hlc, hash
-//	    authority  place in the table above
-//	    hops       of its context in the index
-//	m × the context of each: for each other tip
-//	    0 if nothing of that origin was seen, else 1 more than how many seqs
-//	    before that tip what was seen is
-//	l           updates with live writes, ascending by ID
-//	l × tip     place in the table above
-//	    back    seqs before that tip
-//	    hlc     if back > 0: how much before that tip's
-//	p           live paths, ascending
-//	p × shared  bytes in common with the path before, the most there are
-//	    rest    text: the bytes after them, at least one
-//	    k       writes to it, at least 1, ascending by ID
-//	    k × update  place in the table above
-//	        value   text: canonical JSON, empty if it is what the status has there
+// A state as the store keeps it, under its subject; FORMAT.md has its bytes.
+
 const stateVersion = 1
 
 // Append writes the state for DecodeState.

@@ -244,6 +244,26 @@ func (v Value) Append(dst []byte) []byte {
 	return append(dst, "null"...)
 }
 
+// appendExact writes v as canonical JSON in which a number has one text,
+// however it was written: values are equal exactly if these texts are.
+func (v Value) appendExact(dst []byte) []byte {
+	for text := v.String(); text != ""; {
+		n := 1
+		switch c := text[0]; {
+		case c == '-' || c-'0' <= 9:
+			n = numberLength(text)
+			dst = numberParse(text[:n]).append(dst)
+		case c == '"':
+			n = valueStringLength(text)
+			dst = append(dst, text[:n]...)
+		default:
+			dst = append(dst, c)
+		}
+		text = text[n:]
+	}
+	return dst
+}
+
 // String is v as canonical JSON.
 func (v Value) String() string { return string(v.Append(nil)) }
 

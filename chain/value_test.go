@@ -77,6 +77,30 @@ func TestAppendJSONString(t *testing.T) {
 	})
 }
 
+// exact is a value's exact text, which must be one of JSON for the same value.
+func exact(v Value) string {
+	text := v.appendExact(nil)
+	back, err := valueParse(text, true)
+	if err != nil || !back.Equal(v) {
+		return "not " + v.String() + " but " + string(text)
+	}
+	return string(text)
+}
+
+func TestValueExact(t *testing.T) {
+	for _, test := range []struct{ in, want string }{
+		{`{"b":[1.50,{"c":-0.0}],"a":"1.0\\\""}`, `{"a":"1.0\\\"","b":[15e-1,{"c":0}]}`},
+		{`[0,7,-7,100,1e2,1E+0,0.05,123456,120]`, `[0,7,-7,1e2,1e2,1,5e-2,123456,12e1]`},
+		{`-12.30e-4`, `-123e-5`},
+		{`1e99999999999999999999999999`, `1e99999999999999999999999999`},
+		{`[true,false,null,{}]`, `[true,false,null,{}]`},
+	} {
+		if got := exact(parsed(t, test.in)); got != test.want {
+			t.Errorf("%s: %s, want %s", test.in, got, test.want)
+		}
+	}
+}
+
 func TestValueEqual(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
@@ -127,6 +151,9 @@ func TestValueEqual(t *testing.T) {
 		if a.Equal(b) != test.want || b.Equal(a) != test.want {
 			t.Errorf("%s = %s: %v and %v, want %v", test.a, test.b, a.Equal(b), b.Equal(a), test.want)
 		}
+		if x, y := exact(a), exact(b); (x == y) != test.want {
+			t.Errorf("%s is exactly %s, %s is %s; the same: want %v", test.a, x, test.b, y, test.want)
+		}
 	}
 	long := "1e" + strings.Repeat("9", 60_000)
 	if !parsed(t, long).Equal(parsed(t, "10e"+strings.Repeat("9", 59_999)+"8")) || parsed(t, long).Equal(parsed(t, "-"+long)) {
@@ -142,8 +169,12 @@ func TestArraysEqual(t *testing.T) {
 		items := rapid.SliceOfN(item, 0, 3)
 		a := "[" + strings.Join(items.Draw(t, "a"), ",") + "]"
 		b := "[" + strings.Join(items.Draw(t, "b"), ",") + "]"
-		if got, want := parsedRapid(t, a).Equal(parsedRapid(t, b)), modelEqual(modelParse([]byte(a)), modelParse([]byte(b))); got != want {
+		v, w := parsedRapid(t, a), parsedRapid(t, b)
+		if got, want := v.Equal(w), modelEqual(modelParse([]byte(a)), modelParse([]byte(b))); got != want {
 			t.Fatalf("%s = %s: %v, want %v", a, b, got, want)
+		}
+		if x, y := exact(v), exact(w); (x == y) != v.Equal(w) {
+			t.Fatalf("%s is exactly %s, %s is %s", a, x, b, y)
 		}
 	})
 	deep := strings.Repeat("[", MaxDepth-2) + strings.Repeat(`{"b":1,"a":2},`, MaxDelta/16) + "1" + strings.Repeat("]", MaxDepth-2)
@@ -174,6 +205,9 @@ func TestNumberEqualIsExact(t *testing.T) {
 		}
 		if numberEqual(a, b) != (x.Cmp(y) == 0) {
 			t.Fatalf("%s = %s: %v", a, b, numberEqual(a, b))
+		}
+		if c, d := exact(parsedRapid(t, a)), exact(parsedRapid(t, b)); (c == d) != numberEqual(a, b) {
+			t.Fatalf("%s is exactly %s, %s is %s", a, c, b, d)
 		}
 	})
 }
@@ -218,6 +252,9 @@ func FuzzValue(f *testing.F) {
 		}
 		if strictErr == nil && !strict.Equal(v) {
 			t.Fatalf("strict reads %q as another value", in)
+		}
+		if back := parsed(t, exact(v)); !back.Equal(v) {
+			t.Fatalf("the exact text of %q has another value", in)
 		}
 	})
 }

@@ -102,25 +102,14 @@ func valueArraysEqual(a, b string) bool {
 		m, n := 1, 1
 		switch c, d := a[0], b[0]; {
 		case (c == '-' || c-'0' <= 9) && (d == '-' || d-'0' <= 9):
-			for m < len(a) && valueDigit[a[m]] {
-				m++
-			}
-			for n < len(b) && valueDigit[b[n]] {
-				n++
-			}
+			m, n = numberLength(a), numberLength(b)
 			if !numberEqual(a[:m], b[:n]) {
 				return false
 			}
 		case c != d:
 			return false
 		case c == '"':
-			for a[m] != '"' {
-				if a[m] == '\\' {
-					m++
-				}
-				m++
-			}
-			m++
+			m = valueStringLength(a)
 			if n = m; len(b) < n || a[:m] != b[:n] {
 				return false
 			}
@@ -130,10 +119,14 @@ func valueArraysEqual(a, b string) bool {
 	return a == b
 }
 
-// valueDigit marks the bytes that a number may go on with.
-var valueDigit = func() (digit [256]bool) {
-	for _, c := range []byte("0123456789+-.eE") {
-		digit[c] = true
+// valueStringLength is the length of the string literal that sound JSON text
+// begins with.
+func valueStringLength(text string) int {
+	n := 1
+	for ; text[n] != '"'; n++ {
+		if text[n] == '\\' {
+			n++
+		}
 	}
-	return digit
-}()
+	return n + 1
+}

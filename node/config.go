@@ -46,7 +46,7 @@ type Config struct {
 	// serves, for others to show. Default: none.
 	AdvertiseHTTP string
 	// Join are the host:port of nodes to find the mesh by. They are tried for
-	// ever, so they need not be up yet.
+	// ever, so they need not be up yet. The node's own addresses do not count.
 	Join []string
 	// MeshKeys encrypt the mesh and say who may join it. Zero: anyone on this
 	// host may.

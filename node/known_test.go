@@ -11,6 +11,26 @@ import (
 	"github.com/tidings-mesh/tidings/node"
 )
 
+// Where a member was is known from the last start too.
+func TestKnownMembersKeepTheirAddress(t *testing.T) {
+	peer := open(t, node.Config{Name: "peer", Bind: "127.0.0.1:0"})
+	address := peer.Addr()
+	c := node.Config{
+		Name: "wh-1", DataDir: filepath.Join(t.TempDir(), "data"), Bind: "127.0.0.1:0", Join: []string{address}, RecoverWait: time.Millisecond,
+	}
+	n := open(t, c)
+	publish(t, n, "order/1", `{"a":1}`)
+	same(t, n, peer)
+	require.NoError(t, n.Close())
+	require.NoError(t, peer.Close())
+
+	n = open(t, c)
+	members := n.Mesh().Members
+	require.Len(t, members, 2)
+	require.Equal(t, gossip.StatusFailed.String(), members[1].Status)
+	require.Equal(t, address, members[1].Addr)
+}
+
 // A member that is known only from the last start keeps the node from being
 // converged. So it is shown, and can be forgotten.
 func TestKnownMembersAreShownUntilForgotten(t *testing.T) {

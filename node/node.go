@@ -63,6 +63,12 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	if others := cfg.others(); len(others) < len(cfg.Join) {
+		if len(others) == 0 {
+			cfg.Logger.Warn("told to join only itself, which is nobody: this starts a mesh, which others must be told to join", "join", cfg.Join)
+		}
+		cfg.Join = others
+	}
 	n, err := open(ctx, cfg)
 	if errors.Is(err, errNewOrigin) {
 		if err := rekey(cfg, err); err != nil {
@@ -223,7 +229,9 @@ func (n *Node) startWriter(context.Context) error {
 // http.StripPrefix.
 func (n *Node) Handler() http.Handler { return n.handler }
 
-// Origin names the node's chain. It changes only with the data directory.
+// Origin names the node's chain. It stays while the node is open. It changes with
+// the data directory, and where Open finds that the chain there cannot be gone
+// on with: then the node writes another one under a new key.
 func (n *Node) Origin() chain.Origin { return n.info.Origin }
 
 // Name and Authority are the node's, as it began with them.

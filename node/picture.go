@@ -42,7 +42,7 @@ func (n *Node) members() []api.Member {
 		})
 	}
 	for name, k := range unseen {
-		out = append(out, api.Member{Name: name, Authority: k.Authority, Origin: k.Origin, Status: gossip.StatusFailed.String()})
+		out = append(out, api.Member{Name: name, Authority: k.Authority, Origin: k.Origin, Addr: addrText(k.Addr), Status: gossip.StatusFailed.String()})
 	}
 	slices.SortFunc(out[1:], func(a, b api.Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), a.Origin.Compare(b.Origin)) })
 	return out

@@ -33,6 +33,10 @@
 // read, or from the iterator's Close; met by a flush or compaction it kills
 // the store.
 //
+// # Formats
+//
+// FORMAT.md has the bytes of a data directory's files.
+//
 // # What it does not do
 //
 // It knows nothing of updates, chains or notes' contents, has one writer, and

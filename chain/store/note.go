@@ -13,14 +13,7 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 )
 
-// The side file:
-//
-//	offset  size  what
-//	0       7     "TIDNOTE"
-//	7       1     version, 1
-//	8       4     n, length of the note, little-endian
-//	12      n     the note
-//	12+n    4     CRC-32C of all before, little-endian
+// The side file; FORMAT.md has its bytes.
 const (
 	noteMagic   = "TIDNOTE"
 	noteVersion = 1

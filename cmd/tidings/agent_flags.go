@@ -14,7 +14,7 @@ import (
 
 // agentFlags are the flags of a node.
 type agentFlags struct {
-	Name      string   `placeholder:"N" help:"The node's name; by default the host's name and the port of --bind."`
+	Name      string   `placeholder:"N" help:"The node's name; by default that of the data directory, else the host's name and the port of --bind, or of --http if that is 0."`
 	Authority string   `placeholder:"A" help:"The service that it speaks for; by default its name."`
 	Bind      string   `default:"127.0.0.1:7946" placeholder:"HOST:PORT" help:"Where it talks to other nodes; port 0 picks one."`
 	HTTP      string   `name:"http" default:"127.0.0.1:7980" placeholder:"HOST:PORT" help:"Where it serves HTTP; port 0 picks one."`
@@ -66,6 +66,11 @@ func (f *agentFlags) check() error {
 		}
 		if host == "" || port == 0 {
 			return usagef("--join %s: want the host and port of another node", peer)
+		}
+	}
+	if f.AddrFile != "" {
+		if err := checkReplaceable(f.AddrFile); err != nil {
+			return usagef("--addr-file: %w", err)
 		}
 	}
 	if f.RecoverWait < 0 {

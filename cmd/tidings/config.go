@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
@@ -81,22 +83,30 @@ func readConfig(path string) (*configFile, error) {
 	return c, nil
 }
 
-// Validate refuses keys that no command has a flag for.
+// Validate refuses keys that no command has a flag for, and values of a wrong
+// type, whichever command is run.
 func (c *configFile) Validate(app *kong.Application) error {
-	known := map[string]bool{}
+	known := map[string][]*kong.Flag{}
 	collectFlags(app.Node, known)
 	for _, key := range slices.Sorted(maps.Keys(c.values)) {
-		if !known[key] {
+		if len(known[key]) == 0 {
 			return fmt.Errorf("config %s: unknown key %q", c.path, key)
+		}
+		for _, flag := range known[key] {
+			if _, err := c.value(flag); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func collectFlags(n *kong.Node, known map[string]bool) {
+func collectFlags(n *kong.Node, known map[string][]*kong.Flag) {
 	for _, flag := range n.Flags {
 		// A file that names another file would have to be read twice over.
-		known[flag.Name] = flag.Name != "help" && flag.Name != "config"
+		if flag.Name != "help" && flag.Name != "config" {
+			known[flag.Name] = append(known[flag.Name], flag)
+		}
 	}
 	for _, child := range n.Children {
 		collectFlags(child, known)
@@ -105,40 +115,53 @@ func collectFlags(n *kong.Node, known map[string]bool) {
 
 // Resolve gives a flag its value in the file, if it has one.
 func (c *configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	v, ok := c.values[flag.Name]
-	if !ok || flag.Name == "config" {
+	if _, ok := c.values[flag.Name]; !ok || flag.Name == "config" {
 		return nil, nil
 	}
-	text, err := configText(v)
-	if err == nil {
-		return text, nil
-	}
-	list, isList := v.([]any)
-	if !isList || !flag.IsSlice() {
-		return nil, fmt.Errorf("config %s: key %q: %w", c.path, flag.Name, err)
-	}
-	items := make([]any, 0, len(list))
-	for _, item := range list {
-		text, err := configText(item)
-		if err != nil {
-			return nil, fmt.Errorf("config %s: key %q: %w", c.path, flag.Name, err)
-		}
-		items = append(items, text)
-	}
-	return items, nil
+	return c.value(flag)
 }
 
-// configText is a value as it would be written on the command line.
-func configText(v any) (string, error) {
-	switch v := v.(type) {
-	case string:
-		return v, nil
-	case bool:
-		return strconv.FormatBool(v), nil
-	case int64:
-		return strconv.FormatInt(v, 10), nil
-	case float64:
-		return strconv.FormatFloat(v, 'g', -1, 64), nil
+// value is the file's value for a flag, as it would be written on the command
+// line.
+func (c *configFile) value(flag *kong.Flag) (any, error) {
+	takes := flag.Target.Type()
+	if takes.Kind() == reflect.Pointer {
+		takes = takes.Elem()
 	}
-	return "", fmt.Errorf("a %T does not fit this flag", v)
+	want := func(what string) error { return fmt.Errorf("config %s: key %q: want %s", c.path, flag.Name, what) }
+	value := c.values[flag.Name]
+	if takes == reflect.TypeFor[time.Duration]() {
+		if text, ok := value.(string); ok {
+			return text, nil
+		}
+		if value == int64(0) {
+			return "0", nil
+		}
+		return nil, want(`a duration, such as "30s"`)
+	}
+	switch takes.Kind() {
+	case reflect.Bool:
+		if yes, ok := value.(bool); ok {
+			return strconv.FormatBool(yes), nil
+		}
+		return nil, want("true or false")
+	case reflect.Int:
+		if n, ok := value.(int64); ok {
+			return strconv.FormatInt(n, 10), nil
+		}
+		return nil, want("a whole number")
+	case reflect.Slice:
+		if text, ok := value.(string); ok {
+			return text, nil
+		}
+		list, ok := value.([]any)
+		if !ok || slices.ContainsFunc(list, func(item any) bool { _, ok := item.(string); return !ok }) {
+			return nil, want("a string, or an array of strings")
+		}
+		return list, nil
+	}
+	if text, ok := value.(string); ok {
+		return text, nil
+	}
+	return nil, want("a string")
 }

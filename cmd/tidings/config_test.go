@@ -100,6 +100,16 @@ limit = 7
 		a.RecoverWait != 0 || got.Output != "json" {
 		t.Errorf("got %+v, output %s", a, got.Output)
 	}
+	if got, err = parseFor(t, nil, "lag", "--config", writeFile(t, "zero.toml", "timeout = 0\n")); err != nil || got.Lag.Timeout != 0 {
+		t.Errorf("timeout %s, %v", got.Lag.Timeout, err)
+	}
+	// Empty says none where that is a value: for a list, and for a prefix.
+	if got, err = parseFor(t, nil, "agent", "--config", writeFile(t, "none.toml", "join = []\n")); err != nil || len(got.Agent.Join) != 0 {
+		t.Errorf("join %v, %v", got.Agent.Join, err)
+	}
+	if got, err = parseFor(t, map[string]string{"TIDINGS_DATA_DIR": ""}, "watch", "--prefix", ""); err != nil || got.Watch.Prefix != "" {
+		t.Errorf("prefix %q, %v", got.Watch.Prefix, err)
+	}
 	// A number is one for a flag that takes one, and the file serves all
 	// commands.
 	if got, err = parseFor(t, nil, "ls", "--config", file); err != nil || got.Ls.Limit != 7 {
@@ -131,6 +141,18 @@ func TestWrongUsage(t *testing.T) {
 		{"table", nil, []string{"lag", "--config", config("[agent]\nname = \"x\"\n")}, `unknown key "agent"`},
 		{"table for a flag", nil, []string{"lag", "--config", config("[timeout]\nx = 1\n")}, `"timeout"`},
 		{"list for a flag that takes one", nil, []string{"lag", "--config", config("timeout = [\"1s\"]\n")}, `"timeout"`},
+		{"number for a text", nil, []string{"agent", "--config", config("name = 5\n")}, `"name": want a string`},
+		{"truth for a text", nil, []string{"agent", "--config", config("data-dir = true\n")}, `"data-dir": want a string`},
+		{"text for a number", nil, []string{"ls", "--config", config("limit = \"1\"\n")}, `"limit": want a whole number`},
+		{"fraction for a number", nil, []string{"ls", "--config", config("limit = 1.0\n")}, `"limit": want a whole number`},
+		{"text for a truth", nil, []string{"agent", "--config", config("insecure-http = \"yes\"\n")}, `"insecure-http": want true or false`},
+		{"number for a truth", nil, []string{"check", "--config", config("converged = 1\n")}, `"converged": want true or false`},
+		{"number for a duration", nil, []string{"lag", "--config", config("timeout = 5\n")}, `"timeout": want a duration`},
+		{"time for a text", nil, []string{"agent", "--config", config("zone = 2026-01-02\n")}, `"zone": want a string`},
+		{"number in a list", nil, []string{"agent", "--config", config("join = [\"a:1\", 2]\n")}, `"join": want a string, or an array`},
+		{"number for a list", nil, []string{"agent", "--config", config("join = 1\n")}, `"join": want a string, or an array`},
+		{"wrong type for another command", nil, []string{"version", "--config", config("limit = \"1\"\n")}, `"limit": want a whole number`},
+		{"wrong type behind the command line", nil, []string{"ls", "--limit", "1", "--config", config("limit = true\n")}, `"limit": want a whole number`},
 		{"config in a config", nil, []string{"lag", "--config", config("config = \"x\"\n")}, `unknown key "config"`},
 		{"not TOML", nil, []string{"lag", "--config", config("a = 1\ntimeout\n")}, "line 2"},
 		{"key twice", nil, []string{"lag", "--config", config("timeout = \"1s\"\ntimeout = \"2s\"\n")}, "line 2"},
@@ -146,9 +168,25 @@ func TestWrongUsage(t *testing.T) {
 		{"no delta", nil, []string{"publish", "a"}, "JSON"},
 		{"no such ndjson", nil, []string{"publish", "--ndjson", "/nowhere/at/all"}, "/nowhere/at/all"},
 		{"ndjson and subject", nil, []string{"publish", "a", "--ndjson", "-"}, "SUBJECT"},
+		{"ack of none", nil, []string{"publish", "a", "{}", "--ack", "0"}, "--ack: want 1 to 64, got 0"},
+		{"ack of none for a stream", nil, []string{"publish", "--ndjson", "-", "--ack", "0"}, "--ack: want 1 to 64, got 0"},
+		{"ack of none from the environment", map[string]string{"TIDINGS_ACK": "0"}, []string{"publish", "a", "{}"}, "--ack: want 1 to 64, got 0"},
+		{"ack of too many", nil, []string{"publish", "a", "{}", "--ack", "65"}, "--ack: want 1 to 64, got 65"},
+		{"empty key", nil, []string{"publish", "a", "{}", "--key", ""}, "--key is empty"},
+		{"empty data directory", nil, []string{"agent", "--data-dir", ""}, "--data-dir is empty"},
+		{"empty data directory with a variable", map[string]string{"TIDINGS_DATA_DIR": "/x"}, []string{"agent", "--data-dir="}, "--data-dir is empty"},
+		{"empty data directory in the file", nil, []string{"agent", "--config", config("data-dir = \"\"\n")}, "--data-dir is empty"},
+		{"empty mesh key file", nil, []string{"agent", "--mesh-key-file", ""}, "--mesh-key-file is empty"},
+		{"empty config", nil, []string{"lag", "--config", ""}, "--config is empty"},
+		{"empty token file", nil, []string{"lag", "--token-file", ""}, "--token-file is empty"},
+		{"empty join", nil, []string{"agent", "--join", ""}, "--join is empty"},
+		{"empty dep", nil, []string{"publish", "a", "{}", "--dep", ""}, "--dep is empty"},
 		{"negative ack", nil, []string{"publish", "a", "{}", "--ack=-1"}, "--ack"},
 		{"subject and prefix", nil, []string{"watch", "a", "--prefix", "b"}, "--prefix"},
 		{"negative interval", nil, []string{"watch", "--interval=-1s"}, "--interval"},
+		{"cursor file nowhere", nil, []string{"watch", "--once", "--cursor-file", "/nowhere/at/all"}, "--cursor-file"},
+		{"cursor file a directory", nil, []string{"watch", "--once", "--cursor-file", t.TempDir()}, "is a directory"},
+		{"address file nowhere", nil, []string{"agent", "--addr-file", "/nowhere/at/all"}, "--addr-file"},
 		{"bad origin", nil, []string{"verify", "xyz"}, "origin"},
 		{"negative limit", nil, []string{"ls", "--limit=-1"}, "--limit"},
 		{"forget whom", nil, []string{"members", "forget"}, "name"},

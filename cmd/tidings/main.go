@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -107,10 +108,35 @@ func parse(grammar *cli, p *process, args []string) (*kong.Context, error) {
 			name = commandName(failed.Context)
 		}
 		return nil, usagef("%w; see %s --help", err, name)
+	case givenEmpty(parsed) != "":
+		return nil, usagef("--%s is empty: give it a value, or leave it out", givenEmpty(parsed))
 	case grammar.Output == "svg" && parsed.Selected().Name != "history":
 		return nil, usagef("--output=svg is for history only: use text or json")
 	}
 	return parsed, nil
+}
+
+// givenEmpty names a flag that was given as an empty text, "" if there is none.
+// A script whose variable is unset writes one, and does not mean that there be no
+// key or no data directory. Where empty means something, the flag's tag says so;
+// and in a file, an empty list is one.
+func givenEmpty(c *kong.Context) string {
+	for _, p := range c.Path {
+		if p.Flag == nil || p.Flag.Tag.Has("empty") {
+			continue
+		}
+		switch value := p.Flag.Target; value.Kind() {
+		case reflect.String:
+			if value.Len() == 0 {
+				return p.Flag.Name
+			}
+		case reflect.Slice:
+			if value.Len() == 0 && !p.Resolved {
+				return p.Flag.Name
+			}
+		}
+	}
+	return ""
 }
 
 // commandName is the words that selected a command.

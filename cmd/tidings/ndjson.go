@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 )
 
 // A stream is sent in batches, each of them the lines that are there: so a
@@ -224,7 +225,7 @@ func (p *publisher) send(ctx context.Context, batch []streamLine) error {
 }
 
 var tooLong = json.RawMessage(fmt.Sprintf(
-	`{"type":"about:blank","title":"Content Too Large","status":413,"detail":%q,"code":"too_large"}`, errLineTooLong))
+	`{"status":413,"line":0,"type":"about:blank","title":"Request Entity Too Large","code":"too_large","detail":%q}`, errLineTooLong))
 
 // print prints one line's result. The node counted within its batch, so the
 // number is set anew.
@@ -235,19 +236,14 @@ func (p *publisher) print(number int, result json.RawMessage) error {
 		return fmt.Errorf("line %d: answer is not what a node gives: %w", number, err)
 	}
 	bad := r.Status >= 300
-	short := p.cmd.Ack > 0 && r.Status == http.StatusAccepted
+	short := p.cmd.Ack != nil && r.Status == http.StatusAccepted
 	if bad || short {
 		p.failed++
 	}
 	if p.s.json() {
-		fields := map[string]json.RawMessage{}
-		if err := json.Unmarshal(result, &fields); err != nil {
-			return fmt.Errorf("line %d: answer is not what a node gives: %w", number, err)
-		}
-		fields["line"] = fmt.Appendf(nil, "%d", number)
-		b, err := json.Marshal(fields)
+		b, err := withLine(result, number)
 		if err != nil {
-			return err
+			return fmt.Errorf("line %d: answer is not what a node gives: %w", number, err)
 		}
 		_, err = fmt.Fprintf(p.out, "%s\n", b)
 		return err
@@ -266,12 +262,43 @@ func (p *publisher) print(number int, result json.RawMessage) error {
 	case r.Unchanged:
 		what = id + " unchanged"
 	case short:
-		what = fmt.Sprintf("%s durable on %d of %d nodes", id, r.Acks, p.cmd.Ack)
+		what = fmt.Sprintf("%s durable on %d of %d nodes", id, r.Acks, *p.cmd.Ack)
 	default:
 		what = id
 	}
 	_, err := fmt.Fprintf(p.out, "%d %d %s\n", number, r.Status, what)
 	return err
+}
+
+// withLine gives an object another line, in the place of the one that it has or
+// else at its end. All else stays as the node gave it.
+func withLine(object []byte, number int) ([]byte, error) {
+	line := fmt.Appendf(nil, "%d", number)
+	d := json.NewDecoder(bytes.NewReader(object))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return nil, errors.Join(err, errors.New("not an object"))
+	}
+	more := false
+	for ; d.More(); more = true {
+		name, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		if end := int(d.InputOffset()); name == "line" {
+			return slices.Concat(object[:end-len(value)], line, object[end:]), nil
+		}
+	}
+	end := bytes.LastIndexByte(object, '}')
+	if more {
+		line = append([]byte(`,"line":`), line...)
+	} else {
+		line = append([]byte(`"line":`), line...)
+	}
+	return slices.Concat(object[:end], line, object[end:]), nil
 }
 
 // withKey gives an object a key of ours, unless it has one. What is not an

@@ -24,7 +24,7 @@ type publishCmd struct {
 	NDJSON string   `name:"ndjson" placeholder:"FILE|-" help:"Publish a file of objects with subject and delta, one a line."`
 	Dep    []string `placeholder:"ID" help:"Updates that this one depends on."`
 	Key    string   `placeholder:"K" help:"Idempotency key: the same key publishes once. With --ndjson, line N has the key K-N."`
-	Ack    int      `placeholder:"N" help:"Wait until it is durable on N nodes."`
+	Ack    *int     `placeholder:"N" help:"Wait until it is durable on N nodes."`
 }
 
 // Help is the long text of the command.
@@ -39,8 +39,8 @@ func (c *publishCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if c.Ack < 0 {
-		return usagef("--ack: want 1 or more, got %d", c.Ack)
+	if c.Ack != nil && (*c.Ack < 1 || *c.Ack > maxAck) {
+		return usagef("--ack: want 1 to %d, got %d", maxAck, *c.Ack)
 	}
 	if c.NDJSON != "" {
 		if c.Subject != "" || len(c.Dep) > 0 {
@@ -124,17 +124,21 @@ func (d *draft) body() ([]byte, error) {
 // may take.
 func (c *publishCmd) query() url.Values {
 	q := url.Values{}
-	if c.Ack > 0 {
-		q.Set("ack", strconv.Itoa(c.Ack))
+	if c.Ack != nil {
+		q.Set("ack", strconv.Itoa(*c.Ack))
 	}
-	if (c.Ack > 0 || len(c.Dep) > 0) && c.Timeout > 0 {
+	if (c.Ack != nil || len(c.Dep) > 0) && c.Timeout > 0 {
 		q.Set("wait", min(c.Timeout/2, maxWait).String())
 	}
 	return q
 }
 
-// maxWait is the longest that a node holds an answer.
-const maxWait = 55 * time.Second
+const (
+	// maxWait is the longest that a node holds an answer.
+	maxWait = 55 * time.Second
+	// maxAck is the most nodes that a publish may wait for.
+	maxAck = 64
+)
 
 func (c *publishCmd) one(s *session, caller *caller, delta json.RawMessage) error {
 	d := draft{Subject: c.Subject, Delta: delta, Deps: c.Dep, Key: c.Key}
@@ -166,8 +170,8 @@ func (c *publishCmd) one(s *session, caller *caller, delta json.RawMessage) erro
 		return err
 	case r.Unchanged:
 		s.say("unchanged: the status says this already")
-	case a.status == http.StatusAccepted:
-		s.say("published, but durable on only %d of %d nodes in time", r.Acks, c.Ack)
+	case a.status == http.StatusAccepted && c.Ack != nil:
+		s.say("published, but durable on only %d of %d nodes in time", r.Acks, *c.Ack)
 		return errUnmet
 	}
 	return nil

@@ -157,7 +157,7 @@ func TestPublishStreamOfManyBatches(t *testing.T) {
 	file := writeFile(t, "many.ndjson", in.String())
 	f := newFake(t, counts)
 	o := call(t, "publish", "--ndjson", file, "-o", "json", "--endpoints", f.server.URL)
-	o.want(t, exitFailed, fmt.Sprintf(`"line":%d,"status":413`, lines+1), "1 of 2011 lines failed")
+	o.want(t, exitFailed, fmt.Sprintf(`{"status":413,"line":%d,`, lines+1), "1 of 2011 lines failed")
 	number := 0
 	for line := range strings.Lines(o.out) {
 		number++
@@ -178,6 +178,31 @@ func TestPublishStreamOfManyBatches(t *testing.T) {
 	if len(keys) != lines {
 		t.Errorf("%d different keys for %d lines", len(keys), lines)
 	}
+}
+
+// A result is the node's own text, but for the number of its line.
+func TestPublishStreamResultsAsGiven(t *testing.T) {
+	for _, c := range []struct{ given, want string }{
+		{`{"status":201,"line":1,"id":"x.2","subject":"<é>","acks":0}`, `{"status":201,"line":70,"id":"x.2","subject":"<é>","acks":0}`},
+		{`{"z":{"line":5},"line" : 1 ,"a":[1.50]}`, `{"z":{"line":5},"line" : 70 ,"a":[1.50]}`},
+		{`{"status":400}`, `{"status":400,"line":70}`},
+		{`{}`, `{"line":70}`},
+	} {
+		got, err := withLine([]byte(c.given), 70)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s: %s, %v; want %s", c.given, got, err, c.want)
+		}
+	}
+	for _, bad := range []string{``, `[]`, `7`, `{"a"`, `{"a":1,}`} {
+		if got, err := withLine([]byte(bad), 70); err == nil {
+			t.Errorf("%s: %s", bad, got)
+		}
+	}
+	f := newFake(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		fmt.Fprintln(w, `{"status":201,"line":1,"id":"x.2","subject":"b","acks":0}`)
+	})
+	callWith(t, "\n\n"+`{"subject":"b","delta":{}}`, nil, "publish", "--ndjson", "-", "-o", "json", "--endpoints", f.server.URL).
+		want(t, exitDone, `{"status":201,"line":3,"id":"x.2","subject":"b","acks":0}`+"\n", "")
 }
 
 func TestPublishStreamUnreachable(t *testing.T) {

@@ -60,9 +60,11 @@ type replayResult struct {
 
 // replayVerified is what --verify adds.
 type replayVerified struct {
-	Views  int64   `json:"views"` // compared, over all nodes
-	Wrong  int64   `json:"wrong"`
-	Copies float64 `json:"copies"` // of an update that a node started here got from others; 1 is the least
+	Views int64 `json:"views"` // compared, over all nodes
+	Wrong int64 `json:"wrong"`
+	// Copies of an update that a node started here got from others, 1 the least;
+	// 0 if no node was started here.
+	Copies float64 `json:"copies,omitzero"`
 }
 
 // Run replays a file.
@@ -333,7 +335,9 @@ func (p *replayRun) print(r *replayResult) error {
 	if v := r.Verified; v != nil {
 		t.row("views compared", fmt.Sprint(v.Views))
 		t.row("views that differ", fmt.Sprint(v.Wrong))
-		t.row("copies received", fmt.Sprintf("%.3f an update", v.Copies))
+		if v.Copies > 0 {
+			t.row("copies received", fmt.Sprintf("%.3f an update", v.Copies))
+		}
 	}
 	return t.flush()
 }

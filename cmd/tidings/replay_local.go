@@ -246,10 +246,14 @@ func (o *localOutlet) status(ctx context.Context, subject string) ([]byte, error
 }
 
 // copies is how often an update of another node came to a node on average,
-// over the updates that came; 1 if none did.
+// over the updates that came; 1 if none did, and 0 if there are no nodes here.
 func (f *fleet) copies() (float64, error) {
 	var applied, duplicates float64
-	for _, o := range f.all() {
+	nodes := f.all()
+	if len(nodes) == 0 {
+		return 0, nil
+	}
+	for _, o := range nodes {
 		families, err := o.gathered.Gather()
 		if err != nil {
 			return 0, err

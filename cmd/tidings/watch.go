@@ -18,7 +18,7 @@ type watchCmd struct {
 	clientFlags
 	Subject string `arg:"" optional:"" help:"Follow this subject alone."`
 
-	Prefix     string        `placeholder:"P" help:"Follow subjects below a prefix."`
+	Prefix     string        `placeholder:"P" empty:"" help:"Follow subjects below a prefix; empty is all."`
 	Since      string        `default:"start" placeholder:"start|now|CURSOR" help:"Where to begin, unless the cursor file says."`
 	CursorFile string        `placeholder:"FILE" help:"Keep the place in a file, and begin at the place that it holds."`
 	Interval   time.Duration `placeholder:"D" help:"Poll every so often; 0 waits for news."`
@@ -46,6 +46,9 @@ func (c *watchCmd) Run(s *session) error {
 	}
 	cursor := c.Since
 	if c.CursorFile != "" {
+		if err := checkReplaceable(c.CursorFile); err != nil {
+			return usagef("--cursor-file: %w", err)
+		}
 		saved, err := readCursor(c.CursorFile)
 		if err != nil {
 			return err

@@ -8,13 +8,18 @@ import (
 )
 
 // negotiate picks the type of the answer: the one of offers that the Accept
-// headers like best, the first of equals (RFC 9110, 12.5.1).
+// headers like best, the first of equals (RFC 9110, 12.5.1). Empty ones are as
+// good as none.
 func negotiate(r *http.Request, offers ...string) (string, error) {
 	lines := r.Header["Accept"]
 	if len(lines) == 0 || (len(lines) == 1 && (lines[0] == "*/*" || lines[0] == offers[0])) {
 		return offers[0], nil
 	}
-	ranges := strings.Split(strings.Join(lines, ","), ",")
+	text := strings.Join(lines, ",")
+	if strings.Trim(text, ", \t") == "" {
+		return offers[0], nil
+	}
+	ranges := strings.Split(text, ",")
 	best, bestQ := "", 0.0
 	for _, offer := range offers {
 		if q := quality(ranges, offer); q > bestQ {

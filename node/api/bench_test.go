@@ -60,7 +60,7 @@ func BenchmarkParseDraft(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if _, err := parseDraft(body); err != nil {
+		if _, err := parseDraft(body, noBody); err != nil {
 			b.Fatal(err)
 		}
 	}

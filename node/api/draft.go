@@ -16,14 +16,22 @@ type submission struct {
 
 var draftFields = [...]string{"subject", "delta", "deps", "key", "authority", "cause", "hook"}
 
-// parseDraft reads one draft. The delta keeps pointing into raw.
-func parseDraft(raw []byte) (*submission, error) {
+// What is said of a draft that is no object, by where it stands.
+const (
+	noBody = "want a JSON object, or an array of them"
+	noItem = "want an array of JSON objects: this item is none"
+	noLine = "want a JSON object a line: this line is none"
+)
+
+// parseDraft reads one draft; noObject is said where it is no object. The delta
+// keeps pointing into raw.
+func parseDraft(raw []byte, noObject string) (*submission, error) {
 	if !utf8.Valid(raw) {
 		return nil, badRequest("", "not UTF-8")
 	}
 	s := scanner{b: raw}
 	if s.peek() != '{' {
-		return nil, badRequest("", "want a JSON object, or an array of them")
+		return nil, badRequest("", noObject)
 	}
 	d := &submission{}
 	var seen [len(draftFields)]bool

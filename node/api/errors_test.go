@@ -132,6 +132,8 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/history/order/42", "", []string{"Accept: image/svg+xml"}, 406, CodeNotAcceptable, ""},
 		{"GET", "/v1/subjects/order/42", "", []string{"Accept: application/x-ndjson"}, 406, CodeNotAcceptable, ""},
 		{"POST", post, draft(""), []string{"Accept: text/html"}, 406, CodeNotAcceptable, ""},
+		{"POST", post, draft(""), []string{"Content-Type: application/x-ndjson", "Accept: application/json"}, 406, CodeNotAcceptable, ""},
+		{"POST", post, draft(""), []string{"Accept: application/x-ndjson"}, 406, CodeNotAcceptable, ""},
 		{"POST", post, draft(""), []string{"Content-Type: application/merge-patch+json"}, 415, CodeUnsupportedMediaType, "Content-Type"},
 		{"POST", post, draft(""), []string{"Content-Type: application/x-www-form-urlencoded"}, 415, CodeUnsupportedMediaType, "Content-Type"},
 		{"POST", post, draft(""), []string{"Content-Type: application/json; charset=latin1"}, 415, CodeUnsupportedMediaType, "Content-Type"},
@@ -196,6 +198,13 @@ func TestRefusals(t *testing.T) {
 		{"POST", post, "[" + strings.Repeat("7,", maxArrayItems) + "7]", nil, 413, CodeTooLarge, ""},
 		{"POST", post, "[" + strings.Repeat(" ", maxArrayBody), nil, 413, CodeTooLarge, ""},
 		{"POST", post, strings.Repeat(" ", maxSingleBody) + draft(""), nil, 413, CodeTooLarge, ""},
+		// Pages of other sites.
+		{"POST", post, draft(""), []string{"Origin: http://evil.example", "Sec-Fetch-Site: cross-site"}, 403, CodeNotAllowed, "Origin"},
+		{"POST", post, draft(""), []string{"Sec-Fetch-Site: same-site"}, 403, CodeNotAllowed, "Origin"},
+		{"POST", post, draft(""), []string{"Origin: http://evil.example"}, 403, CodeNotAllowed, "Origin"},
+		{"POST", post, draft(""), []string{"Origin: null"}, 403, CodeNotAllowed, "Origin"},
+		{"POST", "/v1/changes", "{}", []string{"Origin: http://evil.example"}, 403, CodeNotAllowed, "Origin"},
+		{"DELETE", "/v1/mesh/members/failed", "", []string{"Origin: http://evil.example"}, 403, CodeNotAllowed, "Origin"},
 		// Members.
 		{"DELETE", "/v1/mesh/members/none", "", nil, 404, CodeNotFound, ""},
 		{"DELETE", "/v1/mesh/members/", "", nil, 404, CodeNotFound, "name"},

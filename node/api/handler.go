@@ -25,6 +25,8 @@ type Handler struct {
 	exact      map[string]*route
 	below      []*route // by their prefix
 
+	sameOrigin http.CrossOriginProtection
+
 	waiters atomic.Int64
 	streams atomic.Int64
 
@@ -200,9 +202,16 @@ func (h *Handler) dispatch(rt *route, x *exchange) error {
 		return newProblem(CodeMethodNotAllowed, "", "this path takes "+rt.allow)
 	case h.closing.Err() != nil && !rt.open:
 		return errClosing
+	case h.sameOrigin.Check(x.r) != nil:
+		return errCrossOrigin
 	}
 	return do(x)
 }
+
+// errCrossOrigin refuses what the page of another site sends through the
+// browser of a user who reaches this node: a loopback address keeps the network
+// out, not the pages that its owner reads.
+var errCrossOrigin = newProblem(CodeNotAllowed, "Origin", "a page of another site sent this: only GET, HEAD and OPTIONS are taken from one")
 
 var errClosing = newProblem(CodeClosing, "", "this node is shutting down; ask another")
 

@@ -30,7 +30,7 @@ func (h *Handler) publish(x *exchange) error {
 		return err
 	}
 	if media == typeNDJSON {
-		if _, err := negotiate(x.r, typeNDJSON, typeJSON); err != nil {
+		if _, err := negotiate(x.r, typeNDJSON); err != nil {
 			return err
 		}
 		if opts.key != "" {
@@ -88,7 +88,7 @@ func publishQuery(r *http.Request) (publishOptions, error) {
 }
 
 func (h *Handler) publishOne(x *exchange, opts publishOptions, body []byte) error {
-	d, err := parseDraft(body)
+	d, err := parseDraft(body, noBody)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (h *Handler) publishArray(x *exchange, opts publishOptions, body []byte) er
 		if len(drafts) == maxArrayItems {
 			return newProblem(CodeTooLarge, "", fmt.Sprintf("more than %d items", maxArrayItems))
 		}
-		d, err := parseDraft(raw)
+		d, err := parseDraft(raw, noItem)
 		if err != nil {
 			d = nil
 		}
@@ -322,25 +322,33 @@ func (h *Handler) admit(ctx context.Context, d *submission, flush func() error) 
 	case errors.Is(err, ErrBehind) && h.closing.Err() != nil:
 		return errClosing
 	case errors.Is(err, ErrBehind):
-		return newProblem(CodeUnknownDependency, h.missing(d), err.Error())
+		return h.missing(d)
 	}
 	return err
 }
 
-// missing is the field that names what is not applied here.
-func (h *Handler) missing(d *submission) string {
-	if d.Cause.IsZero() || d.Cause.Origin == h.info.Origin {
-		return "deps"
-	}
-	if len(d.Deps) == 0 {
-		return "cause"
-	}
+// missing names what of other chains is not applied here, and the field that
+// asks for it; nil if the last of it came just now.
+func (h *Handler) missing(d *submission) error {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	if h.backend.Applied(ended, chain.Frontier{d.Cause.Origin: d.Cause.Seq}) != nil {
-		return "cause"
+	var lacks chain.DependencyError
+	for _, id := range append([]chain.ID{d.Cause}, d.Deps...) {
+		if id.IsZero() || id.Origin == h.info.Origin || slices.Contains(lacks.IDs, id) {
+			continue
+		}
+		if h.backend.Applied(ended, chain.Frontier{id.Origin: id.Seq}) != nil {
+			lacks.IDs = append(lacks.IDs, id)
+		}
 	}
-	return "deps"
+	if len(lacks.IDs) == 0 {
+		return nil
+	}
+	field := "deps"
+	if slices.Contains(lacks.IDs, d.Cause) {
+		field = "cause"
+	}
+	return newProblem(CodeUnknownDependency, field, lacks.Error())
 }
 
 // minRoomWait is how long a publish waits for room in the outbox at least, so

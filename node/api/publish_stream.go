@@ -205,7 +205,7 @@ func (s *stream) line() ([]byte, error) {
 
 // take parses a line, and holds it until the batch is handed over.
 func (s *stream) take(line int, raw []byte) {
-	d, err := parseDraft(raw)
+	d, err := parseDraft(raw, noLine)
 	if err == nil {
 		err = s.admit(d)
 	}

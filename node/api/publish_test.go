@@ -58,6 +58,32 @@ func TestPublishUnchanged(t *testing.T) {
 		`"hlc":"019b7ca98c890000","deps":[],"acks":1,"unchanged":true}`)
 }
 
+// TestPublishOfOwnPage: a page that the node's own address served may publish,
+// and reads are for all.
+func TestPublishOfOwnPage(t *testing.T) {
+	f := newFake()
+	h := newHandler(t, f)
+	f.put(ownOrigin, "s", `{"a":1}`)
+	for i, headers := range [][]string{
+		{"Origin: http://example.com", "Sec-Fetch-Site: same-origin"},
+		{"Origin: http://example.com"},
+		{"Sec-Fetch-Site: none"},
+	} {
+		body := fmt.Sprintf(`{"subject":"s","delta":{"own":%d}}`, i)
+		wantStatus(t, call(h, "POST", "http://example.com/v1/updates", body, headers...), 201)
+	}
+	wantStatus(t, call(h, "GET", "/v1/subjects/s", "", "Origin: http://evil.example", "Sec-Fetch-Site: cross-site"), 200)
+}
+
+// TestPublishEmptyHeaders: what says nothing is as good as absent.
+func TestPublishEmptyHeaders(t *testing.T) {
+	h := newHandler(t, newFake())
+	for i, header := range []string{"Accept: ", "Accept: ,", "Content-Type: ", "Content-Encoding: identity"} {
+		body := fmt.Sprintf(`{"subject":"s","delta":{"a":%d}}`, i)
+		wantStatus(t, call(h, "POST", "/v1/updates", body, header), 201)
+	}
+}
+
 func TestPublishKey(t *testing.T) {
 	f := newFake()
 	h := newHandler(t, f)
@@ -88,6 +114,55 @@ func TestPublishDeps(t *testing.T) {
 	wantStatus(t, a, 201)
 	if u := f.updates[len(f.updates)-1]; u.Cause != dep || u.Hook != "refund" {
 		t.Errorf("published %+v", u)
+	}
+}
+
+// TestPublishNoObject: what is no object is told so for what it is.
+func TestPublishNoObject(t *testing.T) {
+	h := newHandler(t, newFake())
+	if p := call(h, "POST", "/v1/updates", `7`).problem(t); p.Detail != "want a JSON object, or an array of them" {
+		t.Errorf("a body: %s", p.Detail)
+	}
+	for _, item := range []string{`7`, `"s"`, `null`, `[{}]`} {
+		array := call(h, "POST", "/v1/updates", "["+item+"]")
+		wantStatus(t, array, 200)
+		p := decode[[]Problem](t, array.body)[0]
+		if p.Code != CodeBadRequest || p.Detail != "want an array of JSON objects: this item is none" {
+			t.Errorf("item %s: %+v", item, p)
+		}
+		p = decode[Problem](t, call(h, "POST", "/v1/updates", item+"\n", ndjson).body)
+		if p.Code != CodeBadRequest || p.Line != 1 || p.Detail != "want a JSON object a line: this line is none" {
+			t.Errorf("line %s: %+v", item, p)
+		}
+	}
+}
+
+// TestPublishDepsMissing: the answer names what is not applied here, and the
+// field that asks for it.
+func TestPublishDepsMissing(t *testing.T) {
+	f := newFake()
+	h := newHandler(t, f)
+	f.put(fleet, "s", `{"a":1}`)
+	here, next, other, own := fleet.String()+".2", fleet.String()+".3", nobody.String()+".2", ownOrigin.String()+".9"
+	many, named := "", ""
+	for seq := range 10 {
+		many += fmt.Sprintf(`,"%s.%d"`, nobody, seq+2)
+		if seq < 8 {
+			named += fmt.Sprintf(" %s.%d", nobody, seq+2)
+		}
+	}
+	for _, c := range []struct{ more, field, detail string }{
+		{`"deps":["` + here + `","` + next + `"]`, "deps", "not applied here: " + next},
+		{`"deps":["` + other + `","` + next + `","` + other + `","` + own + `"]`, "deps", "not applied here: " + other + " " + next},
+		{`"cause":"` + other + `","hook":"h","deps":["` + here + `"]`, "cause", "not applied here: " + other},
+		{`"cause":"` + other + `","hook":"h","deps":["` + next + `"]`, "cause", "not applied here: " + other + " " + next},
+		{`"cause":"` + here + `","hook":"h","deps":["` + next + `"]`, "deps", "not applied here: " + next},
+		{`"deps":[` + many[1:] + `]`, "deps", "not applied here:" + named + " and 2 more"},
+	} {
+		p := call(h, "POST", "/v1/updates?wait=0", `{"subject":"s","delta":{"b":2},`+c.more+`}`).problem(t)
+		if p.Code != CodeUnknownDependency || p.Field != c.field || p.Detail != c.detail {
+			t.Errorf("%s: %s, field %q: %s; want field %q: %s", c.more, p.Code, p.Field, p.Detail, c.field, c.detail)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -25,8 +26,9 @@ type Known struct {
 
 // KnownMember is a member that the store remembers.
 type KnownMember struct {
-	Origin    chain.Origin `json:"origin"`
-	Authority string       `json:"authority,omitempty"`
+	Origin    chain.Origin   `json:"origin"`
+	Authority string         `json:"authority,omitempty"`
+	Addr      netip.AddrPort `json:"addr,omitzero"` // of the mesh, where it was last; zero on a hub
 }
 
 // DecodeKnown reads the store's record; nil is nobody.
@@ -72,7 +74,7 @@ func (k *Known) Note(self chain.Origin, name string, members []gossip.Member) {
 			fallthrough
 		default:
 			maps.DeleteFunc(k.members, func(name string, of KnownMember) bool { return of.Origin == m.Origin && name != m.Name })
-			k.members[m.Name] = KnownMember{m.Origin, m.Authority}
+			k.members[m.Name] = KnownMember{m.Origin, m.Authority, m.Addr}
 		}
 	}
 	for name := range k.failed {
