@@ -36,10 +36,21 @@ type Moment struct {
 func (m Moment) when() time.Duration { return m.At }
 
 // Opened is a node that began a life, under an origin.
+//
+// The checkers need the last three: an authority filter admits by the first; a
+// crash may take back what was not synced, and only the node can tell how much.
 type Opened struct {
 	Moment
 	Origin  chain.Origin
 	Durable bool // it has a data directory
+	// Authority is the one that the node writes for.
+	Authority string
+	// Applied is how much it still has of what it was seen to apply in earlier
+	// lives. What it finds applied beyond that, because a crash came between
+	// writing it and being seen to apply it, follows as Took.
+	Applied chain.Frontier
+	// Frozen are the freezes that it still knows, by origin.
+	Frozen map[chain.Origin]chain.Seq
 }
 
 // Ended is the end of a life: by a crash, or in order. Lost says that the node's
@@ -50,13 +61,15 @@ type Ended struct {
 }
 
 // Sent is a draft that was given to a node. Every draft has a number of its own,
-// which its delta carries, so that an update tells which draft it came of.
+// which its delta carries, so that an update tells which draft it came of. A
+// retry is the same draft sent again.
 type Sent struct {
 	Moment
 	Draft   int
 	Subject string
 	Key     string // idempotency key, "" for none
 	Deps    []chain.ID
+	Delta   string // JSON; the checkers hold the update's delta to it
 }
 
 // Answered is what the caller was told about a draft. An answer that never came,
@@ -85,6 +98,7 @@ type Update struct {
 	Subject string // "" for a genesis
 	Draft   int    // of which it came, -1 for a genesis
 	Deps    []chain.ID
+	Delta   string // JSON, "" for a genesis; the checkers fold it on their own
 }
 
 // Froze is a chain that a node stopped after a seq.
