@@ -14,16 +14,15 @@ import (
 // refuses to publish until it is set.
 func (n *Node) lookAtClock() {
 	c := n.mesh.exchange.Clock()
-	was := n.mesh.clock.Swap(&c)
+	was := n.mesh.clock.Swap(&core.Reading{Clock: c, At: n.moment()})
 	if was == nil {
-		was = &gossip.Clock{}
+		was = &core.Reading{}
 	}
 	off := c.Offset.Abs()
 	switch {
 	case core.ClockIsOff(c, n.cfg.MaxClockSkew):
-		n.state.setRefusal(fmt.Errorf("%w: this node's clock is %s off the median of %d nodes, at most %s: set it, and it publishes again",
-			ErrClockSkew, c.Offset.Round(time.Millisecond), c.Count, n.cfg.MaxClockSkew/2))
-		if !core.ClockIsOff(*was, n.cfg.MaxClockSkew) {
+		n.state.setRefusal(n.clockRefusal(c))
+		if !core.ClockIsOff(was.Clock, n.cfg.MaxClockSkew) {
 			n.log.Error("clock is off: this node refuses to publish until it is set", "offset", c.Offset, "clocks", c.Count)
 		}
 	default:
@@ -33,6 +32,32 @@ func (n *Node) lookAtClock() {
 		}
 	}
 	n.endClockHolds()
+}
+
+// clockRefusal is why nothing is published with this clock.
+func (n *Node) clockRefusal(c gossip.Clock) error {
+	return fmt.Errorf("%w: this node's clock is %s off the median of %d nodes, at most %s: set it, and it publishes again",
+		ErrClockSkew, c.Offset.Round(time.Millisecond), c.Count, n.cfg.MaxClockSkew/2)
+}
+
+// clockMayPublish says why the clock, as it is now, keeps the node from
+// publishing. One that was set since the last look must not get into the chain.
+func (n *Node) clockMayPublish() error {
+	if n.mesh == nil {
+		return nil
+	}
+	if seen := n.mesh.clock.Load(); seen != nil {
+		if c := seen.Now(n.moment()); core.ClockIsOff(c, n.cfg.MaxClockSkew) {
+			return n.clockRefusal(c)
+		}
+	}
+	return nil
+}
+
+// moment is now on both of the node's clocks.
+func (n *Node) moment() gossip.At {
+	now := n.now()
+	return gossip.At{Mono: now.Sub(n.started), Wall: now.UnixMilli()}
 }
 
 // endClockHolds applies what the clock holds back no longer: it may have waited
@@ -80,7 +105,7 @@ func (n *Node) timeLimit(now int64) int64 {
 	var c gossip.Clock
 	if n.mesh != nil {
 		if seen := n.mesh.clock.Load(); seen != nil {
-			c = *seen
+			c = seen.Now(n.moment())
 		}
 	}
 	_, caughtUp, _ := n.state.state()
