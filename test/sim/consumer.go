@@ -14,6 +14,7 @@ type consumer struct {
 	filter  chain.Filter
 	cursor  string // its text; "" at first
 	machine int
+	place   int // with ArrivalCursor
 }
 
 func newConsumer(w *world, number int) *consumer {
@@ -54,8 +55,12 @@ func (c *consumer) poll(machine int) bool {
 	limit := 1 + w.rand.load.IntN(20)
 	page, _, err := p.archive.Feed(since, c.filter, limit, nil)
 	p.must(err)
-	if w.opt.Faults.Has(LostAnswers) && chance(w.rand.load, 8) {
+	p.mangle(c, since, page)
+	if w.opt.Faults.Has(LostAnswers) && w.troubled() && chance(w.rand.load, 8) {
 		w.note("poll lost", machine, uint64(c.number))
+		if w.has(LostPollAdvances) {
+			c.cursor = page.Cursor.String()
+		}
 		return false // it asks again from where it is
 	}
 	e := Polled{

@@ -83,6 +83,10 @@ func (d *disk) crash(keep int) {
 	for i := range d.pending[:keep] {
 		apply(t, &d.pending[i])
 	}
+	if keep < len(d.pending) && d.w.has(HalfBatches) {
+		half := halfOf(&d.pending[keep])
+		apply(t, &half)
+	}
 	d.w.note("disk", d.node, uint64(keep), uint64(len(d.pending)))
 	d.tree, d.visible, d.pending = t, t.Clone(), nil
 	d.dead, d.failure = nil, noFailure
@@ -137,6 +141,18 @@ func apply(t *tree, b *chain.Batch) {
 	})
 }
 
+// halfOf is the first half of a batch.
+func halfOf(b *chain.Batch) (half chain.Batch) {
+	left := b.Len() / 2
+	_ = b.Each(func(key, value []byte) error {
+		if left--; left >= 0 {
+			half.Set(key, value)
+		}
+		return nil
+	}, func([]byte) error { return nil })
+	return half
+}
+
 // copyBatch copies a batch, of which a store keeps nothing.
 func copyBatch(b *chain.Batch) (c chain.Batch) {
 	c.Grow(b.Size())
@@ -161,6 +177,10 @@ func (s *diskStore) Commit(b *chain.Batch, sync bool) error {
 	}
 	d.onDelay()
 	switch {
+	case d.w.has(SyncErrorSwallowed) && d.failure == failSync:
+		apply(d.visible, b)
+		d.pending = append(d.pending, copyBatch(b))
+		return nil
 	case d.failure == failRoom:
 		return d.fail(errRoom)
 	case d.failure == failCommit, d.failure == failSync && sync:
@@ -171,7 +191,11 @@ func (s *diskStore) Commit(b *chain.Batch, sync bool) error {
 	}
 	apply(d.visible, b)
 	d.pending = append(d.pending, copyBatch(b))
-	if sync {
+	switch {
+	case !sync || d.w.has(LazySync):
+	case d.w.has(SendBeforeSync):
+		d.w.after(sendBeforeSync, d.flush)
+	default:
 		d.flush()
 	}
 	d.w.note("commit", d.node, uint64(b.Len()), uint64(b.Size()), bit(sync))
@@ -185,6 +209,9 @@ func (s *diskStore) Sync() error {
 		return err
 	}
 	d.onDelay()
+	if d.failure != noFailure && d.w.has(SyncErrorSwallowed) {
+		return nil
+	}
 	if d.failure != noFailure {
 		return d.fail(errInput)
 	}

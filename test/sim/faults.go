@@ -70,7 +70,7 @@ func (w *world) strike(f Fault) {
 	case SlowLinks:
 		w.slow(r)
 	case Jumps:
-		m.jump(r)
+		w.jump(m)
 	}
 }
 
@@ -141,8 +141,12 @@ func (w *world) setBack(m *machine, f Fault) {
 	if m.proc == nil {
 		return
 	}
-	alone := f == Restores && chance(r, 3)
+	alone := f != Rollbacks && chance(r, 3)
 	w.run(w.now+between(r, 0, 300*time.Millisecond), nil)
+	if f == TailLosses && alone {
+		m.proc.leave() // so that all that it loses is in the note
+		w.run(w.now+time.Second, nil)
+	}
 	m.crash(false)
 	w.lost(m)
 	w.run(w.now+time.Second, nil) // the others tell each other what they have of it
@@ -212,17 +216,32 @@ func (w *world) slow(r *rand.Rand) {
 	})
 }
 
-// jump sets a machine's clock, by a little or by a lot.
-func (m *machine) jump(r *rand.Rand) {
-	const year = 365 * 24 * time.Hour
-	by := pick(r, []time.Duration{-time.Second, time.Second, -4 * time.Second, 4 * time.Second, -year, -time.Hour, time.Hour, year})
+const year = 365 * 24 * time.Hour
+
+// jump sets a machine's clock for a while, by a little, or far back. Far ahead
+// it is set only while the others are there to compare it with: what a node
+// publishes that cannot compare, the others hold back until its time has come.
+func (w *world) jump(m *machine) {
+	r := w.rand.fault
+	by := pick(r, []time.Duration{-time.Second, time.Second, -4 * time.Second, 4 * time.Second, -time.Hour, -year, time.Hour, year})
+	ahead := by >= time.Hour
+	if ahead {
+		w.restore()
+	}
 	m.clock.set(by)
-	m.w.note("jump", m.index, uint64(by))
-	m.w.after(between(r, 500*time.Millisecond, 4*time.Second), func() { m.clock.set(0) })
+	w.note("jump", m.index, uint64(by))
+	lasts := between(r, 500*time.Millisecond, 4*time.Second)
+	if ahead {
+		w.run(w.now+lasts, nil)
+		m.clock.set(0)
+		return
+	}
+	w.after(lasts, func() { m.clock.set(0) })
 }
 
 // restore ends all faults that go on, and brings up every node.
 func (w *world) restore() {
+	w.run(w.now+400*time.Millisecond, nil) // who is leaving has left then
 	w.net.clear()
 	for _, m := range w.machines {
 		m.disk.failure = noFailure

@@ -57,5 +57,6 @@ func (p *process) final() Final {
 			f.Histories[s.Subject()] = append(f.Histories[s.Subject()], updateOf(u))
 		}
 	}
+	p.distort(&f)
 	return f
 }

@@ -150,6 +150,13 @@ func (l *load) try(s *sending) {
 		w.record(Sent{Moment: p.moment(), Draft: s.number, Subject: s.draft.Subject, Key: s.draft.Key, Deps: s.draft.Deps})
 		w.note("sent", s.machine, uint64(s.number))
 		p.later(func() {
+			if w.has(FalseUnchanged) && s.number%7 == 0 {
+				l.committed(p, s, chain.Receipt{Subject: s.draft.Subject, Unchanged: true}, nil)
+				return
+			}
+			if w.has(PublishedTwice) && s.number%5 == 0 {
+				p.outbox = append(p.outbox, &draft{prepared, func(chain.Receipt, error) {}})
+			}
 			p.outbox = append(p.outbox, &draft{prepared, func(r chain.Receipt, err error) { l.committed(p, s, r, err) }})
 			p.kick()
 		})
@@ -164,6 +171,14 @@ func (l *load) trip() time.Duration {
 // committed has the node wait for acknowledgements, if they were asked for, and
 // answer.
 func (l *load) committed(p *process, s *sending, r chain.Receipt, err error) {
+	if p.w.has(SendBeforeSync) {
+		p.after(sendBeforeSync, func() { l.acknowledge(p, s, r, err) })
+		return
+	}
+	l.acknowledge(p, s, r, err)
+}
+
+func (l *load) acknowledge(p *process, s *sending, r chain.Receipt, err error) {
 	acks := 0
 	if p.m.durable && err == nil {
 		acks = 1
@@ -225,7 +240,7 @@ func (l *load) read() {
 		subject = u.Subject
 	}
 	e := Read{Moment: p.moment(), AtLeast: []chain.ID{id}, Subject: subject}
-	if p.archive.Frontier().Covers(chain.Frontier{id.Origin: id.Seq}) || w.opt.Defect == AtLeastIgnored {
+	if p.archive.Frontier().Covers(chain.Frontier{id.Origin: id.Seq}) || w.has(AtLeastIgnored) {
 		e.Answered = true
 		for u, err := range p.archive.History(subject) {
 			p.must(err)

@@ -24,7 +24,6 @@ type machine struct {
 	lives     int
 	proc      *process // nil while none runs
 	left      bool     // the last one left in order
-	wipe      bool     // the directory was lost or set back since it last ran
 }
 
 // authorities is how many there are: the nodes share them.
@@ -63,7 +62,6 @@ func (m *machine) rekey() {
 func (m *machine) lose() {
 	m.disk = newDisk(m.w, m.index, m.newKey())
 	m.w.note("lose", m.index)
-	m.wipe = true
 }
 
 // runs reports whether a process runs and answers.

@@ -119,7 +119,7 @@ func (p *process) live() []chain.Origin {
 // stageKnown puts the known members into the writer's batch.
 func (p *process) stageKnown() error {
 	record, changed, err := p.known.Encode()
-	if err == nil && changed {
+	if err == nil && changed && !p.w.has(KnownForgotten) {
 		p.ledger.PutPrivate(core.KnownRecord, record)
 	}
 	return err

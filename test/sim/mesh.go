@@ -95,6 +95,9 @@ func (p *process) receive(e *end, b []byte) {
 	}
 	p.w.note("frame", p.m.index, uint64(e.to), uint64(f.Kind()), uint64(len(b)), sumOf(b))
 	hints := p.verify(e, f)
+	if p.deaf(f) {
+		return
+	}
 	p.from = e
 	p.engine.Message(p.at(), e.peer(), f)
 	if len(hints) > 0 {
@@ -253,6 +256,14 @@ func (p *process) accept(a gossip.Accept) {
 	for i := range a.Runs {
 		runs[i] = a.Runs[i].Verified
 	}
+	if p.w.has(QueueDrops) && chance(p.w.rand.net, 3) {
+		outcomes := make([]chain.Outcome, len(runs))
+		for i := range outcomes {
+			outcomes[i].Verdict = chain.Accepted
+		}
+		p.engine.Outcome(p.at(), a.ID, outcomes)
+		return
+	}
 	p.inbox = append(p.inbox, &arrival{runs, a.AckWanted, func(outcomes []chain.Outcome, err error) {
 		if err != nil {
 			outcomes = nil
@@ -279,10 +290,14 @@ func (p *process) noteAck(a gossip.Acked) {
 
 // holders is how many nodes hold an own update durably.
 func (p *process) holders(seq chain.Seq) int {
-	if !p.m.durable {
-		return p.acked.Count(seq)
+	n := p.acked.Count(seq)
+	if p.m.durable || p.w.has(AcksMiscounted) {
+		n++
 	}
-	return 1 + p.acked.Count(seq)
+	if p.w.has(AcksMiscounted) {
+		n++
+	}
+	return n
 }
 
 // awaitAcks answers once want nodes hold an own update durably, or the wait is

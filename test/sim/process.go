@@ -48,7 +48,7 @@ func (m *machine) start() {
 		return
 	}
 	m.lives++
-	m.left, m.wipe = false, false
+	m.left = false
 	p := &process{w: m.w, m: m, life: m.lives, began: m.w.now, mesh: newMesh()}
 	m.proc = p
 	if m.durable {
@@ -56,7 +56,21 @@ func (m *machine) start() {
 	} else {
 		p.store = store.Memory()
 	}
+	if m.w.has(KeysForgotten) {
+		p.forgetKeys()
+	}
 	p.open()
+}
+
+// forgetKeys is what a node does that keeps idempotency keys in memory alone.
+func (p *process) forgetKeys() {
+	var b chain.Batch
+	for _, kind := range []byte{'k', 'x'} {
+		for it := p.store.Scan([]byte{kind}, []byte{kind + 1}); it.Next(); {
+			b.Delete(it.Key())
+		}
+	}
+	p.must(p.store.Commit(&b, true))
 }
 
 func (p *process) open() {

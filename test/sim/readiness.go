@@ -15,30 +15,38 @@ type readiness struct {
 	serving  bool // callers are heard
 	own      bool // the own chain may be appended to
 	caughtUp bool
-	reading  gossip.Clock
-	heldBack bool // by the clock
+	reading  core.Reading // of the mesh's clocks
+	heldBack bool         // by the clock
 	recovery *core.Recovery
 }
 
 var errClock = errors.New("clock is off")
 
 func (p *process) mayPublish() error {
-	if p.heldBack {
+	if p.w.has(ClockRefusalIgnored) {
+		return nil
+	}
+	if p.heldBack || core.ClockIsOff(p.clockNow(), maxClockSkew) {
 		return errClock
 	}
 	return nil
 }
 
+// clockNow is how the clocks compare at the moment of the writer.
+func (p *process) clockNow() gossip.Clock {
+	return p.reading.Now(gossip.At{Mono: p.w.now - p.lag, Wall: p.writerWall()})
+}
+
 // timeLimit is the latest time that is applied, in Unix milliseconds.
 func (p *process) timeLimit(now int64) int64 {
-	return core.TimeLimit(now, p.reading, !p.caughtUp, maxClockSkew)
+	return core.TimeLimit(now, p.clockNow(), !p.caughtUp, maxClockSkew)
 }
 
 // lookAtClock compares the wall clock with the mesh's, and applies what the
 // clock holds back no longer.
 func (p *process) lookAtClock() {
-	p.reading = p.engine.Clock(p.at())
-	off := core.ClockIsOff(p.reading, maxClockSkew)
+	p.reading = core.Reading{Clock: p.engine.Clock(p.at()), At: p.at()}
+	off := core.ClockIsOff(p.reading.Clock, maxClockSkew)
 	if off != p.heldBack {
 		p.w.note("clock", p.m.index, bit(off), uint64(p.reading.Offset), uint64(p.reading.Count))
 	}
@@ -78,13 +86,16 @@ func (p *process) recover() {
 	p.must(err)
 	ownLost := false
 	for _, h := range lost {
-		ownLost = ownLost || h.Origin == p.origin
+		ownLost = ownLost || h.Origin == p.origin && !p.w.has(NoteIgnored)
 	}
 	start := core.Start{
 		Durable: p.m.durable, Unchanged: !p.m.durable || p.m.disk.unchanged, EndLost: ownLost,
 		Frozen: p.archive.Frozen(p.origin) != nil, Began: p.archive.Head(p.origin).Seq > 0, Mesh: true, Known: p.known.Len(),
 	}
 	step := start.Step()
+	if p.w.has(RecoverySkipped) || p.w.has(ForkAccepted) {
+		step = core.Append
+	}
 	p.w.note("start", p.m.index, uint64(step), bit(start.Unchanged), bit(ownLost), uint64(start.Known))
 	switch {
 	case step == core.NewOrigin:

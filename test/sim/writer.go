@@ -18,9 +18,10 @@ type writer struct {
 	unread []func() // streams that wait for room in the inbox
 
 	batch   batch
-	busy    bool          // something is being done
-	step    func()        // which, until it is carried out
-	lag     time.Duration // what is left of it
+	arrived []*chain.Update // what was applied in this life, in that order
+	busy    bool            // something is being done
+	step    func()          // which, until it is carried out
+	lag     time.Duration   // what is left of it
 	wakeAt  time.Duration
 	leaving bool
 }
@@ -140,6 +141,9 @@ func (p *process) gather() {
 func (p *process) process() {
 	b := p.batch
 	p.batch = batch{}
+	for i := range b.Arrivals {
+		b.Arrivals[i] = p.spoil(b.Arrivals[i])
+	}
 	answers, err := p.core.Process(&b.Batch)
 	if p.dead {
 		return
@@ -172,7 +176,11 @@ func (p *process) heardCommit(c *core.Committed) {
 		return
 	}
 	for _, u := range c.Effects.Applied {
+		p.arrived = append(p.arrived, u)
 		p.w.record(Took{Moment: p.moment(), Update: updateOf(u)})
+		if p.w.has(AppliedTwice) && u.ID.Seq%8 == 0 {
+			p.w.record(Took{Moment: p.moment(), Update: updateOf(u)})
+		}
 		p.w.note("took", p.m.index, uint64(p.w.number(u.ID.Origin)), uint64(u.ID.Seq))
 	}
 	for _, f := range c.Effects.Frozen {
@@ -196,7 +204,12 @@ func (t toEngine) Committed(received []chain.Head, root chain.Hash) {
 	t.p.engine.Committed(t.p.at(), received, root)
 }
 
-func (t toEngine) Applied(heads []chain.Head) { t.p.engine.Applied(t.p.at(), heads) }
+func (t toEngine) Applied(heads []chain.Head) {
+	t.p.engine.Applied(t.p.at(), heads)
+	if t.p.w.has(DurableBeforeSync) {
+		t.p.engine.Durable(t.p.at(), heads)
+	}
+}
 
 func (t toEngine) Durable(heads []chain.Head) { t.p.engine.Durable(t.p.at(), heads) }
 
