@@ -40,9 +40,8 @@ type image struct {
 }
 
 type (
-	tree  = btree.BTreeG[pair]
-	pair  struct{ key, value []byte }
-	fault = diskFailure
+	tree = btree.BTreeG[pair]
+	pair struct{ key, value []byte }
 )
 
 // diskFailure is what goes wrong with a write.

@@ -67,8 +67,10 @@ func (l *load) begin() {
 func (l *load) send() {
 	w, r := l.w, l.w.rand.load
 	m := pick(r, w.machines)
+	if l.sent++; chance(r, 10) && l.again() {
+		return
+	}
 	s := &sending{number: l.sent, machine: m.index}
-	l.sent++
 	if m.proc != nil {
 		s.origin = m.proc.origin
 	}
@@ -91,11 +93,24 @@ func (l *load) send() {
 	l.try(s)
 }
 
-// delta carries the draft's number. Some change nothing.
+// again sends a draft that was answered once more, without a key: it changes
+// nothing, unless something else was said since.
+func (l *load) again() bool {
+	for _, was := range slices.Backward(l.order[max(len(l.order)-8, 0):]) {
+		p := l.w.machines[was.machine].proc
+		if was.settled && was.draft.Key == "" && p != nil && p.origin == was.origin {
+			s := &sending{number: was.number, machine: was.machine, origin: was.origin, draft: was.draft}
+			l.order = append(l.order, s)
+			l.try(s)
+			return true
+		}
+	}
+	return false
+}
+
+// delta carries the draft's number.
 func delta(number, kind, field int) []byte {
 	switch kind {
-	case 0:
-		return fmt.Appendf(nil, `{"n%d":null}`, number)
 	case 1:
 		return fmt.Appendf(nil, `{"d":%d,"f%d":null}`, number, field)
 	case 2:
@@ -112,9 +127,8 @@ func draftOf(u *chain.Update) int {
 	if u.Kind != chain.KindStatus {
 		return -1
 	}
-	text := string(u.Delta)
-	text = strings.TrimPrefix(strings.TrimPrefix(text, `{"d":`), `{"n`)
-	n, err := strconv.Atoi(text[:strings.IndexAny(text, `,}"`)])
+	text := strings.TrimPrefix(string(u.Delta), `{"d":`)
+	n, err := strconv.Atoi(text[:strings.IndexAny(text, `,}`)])
 	if err != nil {
 		return -2
 	}
@@ -147,7 +161,7 @@ func (l *load) try(s *sending) {
 		if p.dead {
 			return
 		}
-		w.record(Sent{Moment: p.moment(), Draft: s.number, Subject: s.draft.Subject, Key: s.draft.Key, Deps: s.draft.Deps})
+		w.record(Sent{Moment: p.moment(), Draft: s.number, Subject: s.draft.Subject, Key: s.draft.Key, Deps: s.draft.Deps, Delta: string(s.draft.Delta)})
 		w.note("sent", s.machine, uint64(s.number))
 		p.later(func() {
 			if w.has(FalseUnchanged) && s.number%7 == 0 {
@@ -200,23 +214,20 @@ func (l *load) answer(p *process, s *sending, r chain.Receipt, err error, acks i
 	if w.opt.Faults.Has(LostAnswers) && chance(w.rand.load, 5) {
 		return
 	}
+	// It is on its way from here on, whatever becomes of the node.
+	a := Answered{Moment: p.moment(), Draft: s.number}
+	if err != nil {
+		a.Err = err.Error()
+	} else {
+		a.ID, a.Unchanged, a.Repeated, a.Acks = r.ID, r.Unchanged, r.Repeated, acks
+	}
+	w.record(a)
+	w.note("answered", s.machine, uint64(s.number), uint64(r.ID.Seq), bit(err != nil), uint64(acks))
 	w.after(l.trip(), func() {
-		if s.settled {
-			return // an earlier try was answered
+		s.settled = s.settled || err == nil || s.draft.Key == ""
+		if !a.ID.IsZero() {
+			l.learn(a.ID)
 		}
-		s.settled = true
-		a := Answered{Moment: p.moment(), Draft: s.number}
-		if err != nil {
-			a.Err = err.Error()
-			s.settled = s.draft.Key == "" // it may be tried again
-		} else {
-			a.ID, a.Unchanged, a.Repeated, a.Acks = r.ID, r.Unchanged, r.Repeated, acks
-			if !r.ID.IsZero() {
-				l.learn(r.ID)
-			}
-		}
-		w.record(a)
-		w.note("answered", s.machine, uint64(s.number), uint64(r.ID.Seq), bit(err != nil), uint64(acks))
 	})
 }
 

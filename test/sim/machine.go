@@ -22,8 +22,9 @@ type machine struct {
 	clock     clock
 	keys      int // made so far
 	lives     int
-	proc      *process // nil while none runs
-	left      bool     // the last one left in order
+	proc      *process       // nil while none runs
+	left      bool           // the last one left in order
+	shown     chain.Frontier // what its processes were seen to apply, and have
 }
 
 // authorities is how many there are: the nodes share them.
@@ -32,7 +33,7 @@ const authorities = 3
 func newMachine(w *world, seed uint64, index int) *machine {
 	m := &machine{
 		w: w, index: index, seed: seed, name: fmt.Sprintf("n%d", index), authority: fmt.Sprintf("a%d", index%authorities),
-		durable: true, clock: clock{w: w},
+		durable: true, clock: clock{w: w}, shown: chain.Frontier{},
 	}
 	if w.opt.Faults.Has(MemoryNodes) && index == w.opt.Nodes-1 {
 		m.durable = false

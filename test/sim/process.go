@@ -3,6 +3,7 @@ package sim
 import (
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -77,9 +78,6 @@ func (p *process) open() {
 	d := p.m.disk
 	p.public = d.key.Public().(ed25519.PublicKey)
 	p.origin = chain.OriginOf(p.public)
-	p.w.record(Opened{Moment: p.moment(), Origin: p.origin, Durable: p.m.durable})
-	p.w.note("open", p.m.index, uint64(p.life))
-	p.w.say(p.m.index, "opened as %s", p.origin)
 	now := p.wall()
 	var err error
 	p.ledger, err = chain.NewLedger(p.store, chain.Config{
@@ -87,6 +85,7 @@ func (p *process) open() {
 	}, now)
 	p.must(err)
 	p.archive = chain.NewArchive(p.ledger)
+	p.opened()
 	p.core = core.NewWriter(core.WriterConfig{
 		Ledger: p.ledger, Archive: p.archive, Store: p.store, Now: p.time, Wall: p.writerWall,
 		MayPublish: p.mayPublish, TimeLimit: p.timeLimit, Stage: p.stageKnown, Heard: p.heardCommit,
@@ -101,10 +100,42 @@ func (p *process) open() {
 	p.recover()
 }
 
+// opened records what the node began with. What it has beyond what it was seen
+// to apply, it found on its disk.
+func (p *process) opened() {
+	e := Opened{
+		Moment: p.moment(), Origin: p.origin, Durable: p.m.durable, Authority: p.m.authority,
+		Applied: chain.Frontier{}, Frozen: map[chain.Origin]chain.Seq{},
+	}
+	var found []*chain.Update
+	for _, c := range p.chains() {
+		o := c.Applied.Origin
+		if seq := min(c.Applied.Seq, p.m.shown[o]); seq > 0 {
+			e.Applied[o] = seq
+		}
+		if c.Frozen != nil {
+			e.Frozen[o] = c.Frozen.After
+		}
+		for seq := e.Applied[o] + 1; seq <= c.Applied.Seq; seq++ {
+			u, err := p.archive.Update(chain.ID{Origin: o, Seq: seq})
+			p.must(err)
+			found = append(found, u)
+		}
+	}
+	slices.SortFunc(found, func(a, b *chain.Update) int { return a.Stamp().Compare(b.Stamp()) })
+	p.m.shown = e.Applied.Clone()
+	p.w.record(e)
+	p.w.note("open", p.m.index, uint64(p.life), uint64(len(found)))
+	p.w.say(p.m.index, "opened as %s", p.origin)
+	for _, u := range found {
+		p.took(u)
+	}
+}
+
 // must stops the run on what is a defect by itself, or of the simulation.
 func (p *process) must(err error) {
 	if err != nil {
-		panic(fmt.Sprintf("%s n%d: %v", p.w.now, p.m.index, err))
+		panic(broken{fmt.Sprintf("node %d at %s: %v", p.m.index, p.w.now, err)})
 	}
 }
 

@@ -49,14 +49,25 @@ type Result struct {
 	Trace     uint64        // a hash of everything that happened
 	Simulated time.Duration // how long it was in simulated time
 	Events    int
+	// Broken is what a node found wrong with itself, or with what it was sent, so
+	// that it could not go on; the run ended there. "" if nothing was.
+	Broken string
 }
+
+// broken ends a run.
+type broken struct{ text string }
 
 // Run runs a seed. The same seed and options give the same result.
 func Run(seed uint64, o Options) Result { return RunTraced(seed, o, nil) }
 
 // RunTraced is Run with a readable trace, a line for each thing that happened.
-func RunTraced(seed uint64, o Options, log io.Writer) Result {
+func RunTraced(seed uint64, o Options, log io.Writer) (r Result) {
 	w := newWorld(seed, o, log)
+	defer func() {
+		if b, ok := recover().(broken); ok {
+			r = Result{History: w.history, Trace: w.trace.Sum64(), Simulated: w.now, Events: int(w.serial), Broken: "broken: " + b.text}
+		}
+	}()
 	w.start()
 	w.suffer()
 	w.heal()

@@ -176,12 +176,10 @@ func (p *process) heardCommit(c *core.Committed) {
 		return
 	}
 	for _, u := range c.Effects.Applied {
-		p.arrived = append(p.arrived, u)
-		p.w.record(Took{Moment: p.moment(), Update: updateOf(u)})
+		p.took(u)
 		if p.w.has(AppliedTwice) && u.ID.Seq%8 == 0 {
-			p.w.record(Took{Moment: p.moment(), Update: updateOf(u)})
+			p.took(u)
 		}
-		p.w.note("took", p.m.index, uint64(p.w.number(u.ID.Origin)), uint64(u.ID.Seq))
 	}
 	for _, f := range c.Effects.Frozen {
 		p.w.record(Froze{Moment: p.moment(), Origin: f.Origin, After: f.After})
@@ -189,6 +187,14 @@ func (p *process) heardCommit(c *core.Committed) {
 		p.w.say(p.m.index, "froze %s", f)
 	}
 	c.Tell(toEngine{p})
+}
+
+// took records that an update is applied.
+func (p *process) took(u *chain.Update) {
+	p.arrived = append(p.arrived, u)
+	p.m.shown[u.ID.Origin] = u.ID.Seq
+	p.w.record(Took{Moment: p.moment(), Update: updateOf(u)})
+	p.w.note("took", p.m.index, uint64(p.w.number(u.ID.Origin)), uint64(u.ID.Seq))
 }
 
 // toEngine tells the engine, as gossip.Exchange does.
@@ -220,7 +226,11 @@ func (w *world) number(o chain.Origin) int {
 
 // updateOf is an update as the history has it.
 func updateOf(u *chain.Update) Update {
-	return Update{
+	out := Update{
 		ID: u.ID, Hash: u.Hash, HLC: u.HLC, Subject: u.Subject, Draft: draftOf(u), Deps: slices.Clone(u.Deps),
 	}
+	if u.Kind == chain.KindStatus {
+		out.Delta = string(u.Delta)
+	}
+	return out
 }
