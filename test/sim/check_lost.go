@@ -42,24 +42,30 @@ func (c *checkAcked) takes(j *judge, a *judgedAck) []judgedTake {
 	return nil
 }
 
-// holders are the nodes that the acknowledgement may have counted, with the
-// position at which each began to hold: those with a disk that had applied it
-// by then, and the one that answered.
-func (c *checkAcked) holders(j *judge, a *judgedAck) map[int]int {
-	holders := map[int]int{}
+// judgedDisk is a node's disk until it is lost or set back: era counts that.
+type judgedDisk struct{ node, era int }
+
+// holders are the disks that the acknowledgement may have counted, with the
+// position at which each began to hold: those of nodes that had applied the
+// update by then, and that of the one that answered. A disk that was lost before
+// the answer is among them: its node may have reported that it held the update,
+// and the one that answered need not know what became of it.
+func (c *checkAcked) holders(j *judge, a *judgedAck) map[judgedDisk]int {
+	holders := map[judgedDisk]int{}
 	for _, t := range c.takes(j, a) {
 		if t.durable && t.pos < a.pos {
-			holders[t.life.node] = t.pos
+			holders[j.diskOf(t.life.node, t.pos)] = t.pos
 		}
 	}
 	if a.durable {
-		holders[a.Node] = a.pos
+		holders[j.diskOf(a.Node, a.pos)] = a.pos
 	}
 	return holders
 }
 
-// counted holds the number in an acknowledgement to the nodes that could be
-// counted.
+func (j *judge) diskOf(node, pos int) judgedDisk { return judgedDisk{node, j.eraOf(node, pos)} }
+
+// counted holds the number in an acknowledgement to what could be counted.
 func (c *checkAcked) counted(j *judge, a *judgedAck) {
 	if n := len(c.holders(j, a)); a.Acks > n {
 		j.reportDraft("C1", a.Draft, one(a.ID), "acknowledged by %d nodes, when %d with a disk had it", a.Acks, n)
@@ -72,10 +78,10 @@ func (c *checkAcked) counted(j *judge, a *judgedAck) {
 //   - no node had it: from when a node applies an update it has it, to the end
 //     of that life, and on through the next one if it says at its start that it
 //     still has it; and
-//   - all the nodes that the acknowledgement counted may have lost it: a node
-//     that counted loses it when its disk is lost or set back, or when it stops
-//     for good. Which nodes counted is not told, only how many: the one that
-//     answered, if it has a disk, and others out of those that could. So all may
+//   - all the disks that the acknowledgement counted may have lost it: one that
+//     counted loses it when it is lost or set back, or when its node stops for
+//     good. Which counted is not told, only how many: that of the node that
+//     answered, if it has one, and others out of those that could. So all may
 //     have lost it if no more than those that were not counted still hold it.
 //
 // A node in memory counts for nothing, so its own acknowledgement (acks 0)
@@ -83,10 +89,10 @@ func (c *checkAcked) counted(j *judge, a *judgedAck) {
 func (c *checkAcked) excused(j *judge, a *judgedAck) bool {
 	holders := c.holders(j, a)
 	moments := []int{a.pos}
-	promised := map[int]int{} // until when each that could be counted holds it
-	for node, from := range holders {
-		until := j.keepsUntil(node, from)
-		promised[node] = until
+	promised := map[judgedDisk]int{} // until when each that could be counted holds it
+	for disk, from := range holders {
+		until := j.keepsUntil(disk.node, from)
+		promised[disk] = until
 		moments = append(moments, until)
 	}
 	type span struct{ from, until int }
@@ -103,7 +109,7 @@ func (c *checkAcked) excused(j *judge, a *judgedAck) bool {
 		if slices.ContainsFunc(spans, func(s span) bool { return s.from <= at && at < s.until }) {
 			return false
 		}
-		if a.durable && a.Acks > 0 && promised[a.Node] > at {
+		if a.durable && a.Acks > 0 && promised[j.diskOf(a.Node, a.pos)] > at {
 			return false
 		}
 		left := 0

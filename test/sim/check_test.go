@@ -135,6 +135,22 @@ var ackedCases = []historyCase{
 		s.crash(s.nodes[1], 0, true, s.newOrigin())
 		return s.finish()
 	}},
+	{"a node whose disk was lost counts again with the next one", "", 2, func(s *story) *History {
+		u := s.publish(s.nodes[0], "order/1", "")
+		s.catchUp(s.nodes[1], 9)
+		s.crash(s.nodes[1], 0, true, s.newOrigin())
+		s.catchUp(s.nodes[1], 9)
+		s.answer2(s.nodes[0], u, 3)
+		return s.finish()
+	}},
+	{"all disks that were counted are lost, one of them before the answer", "", 2, func(s *story) *History {
+		u := s.publish(s.nodes[0], "order/1", "")
+		s.catchUp(s.nodes[1], 9)
+		s.crash(s.nodes[1], 0, true, s.newOrigin())
+		s.answer2(s.nodes[0], u, 2)
+		s.crash(s.nodes[0], 0, true, s.newOrigin())
+		return s.finish()
+	}},
 	{"an answer that never came, and the update is there", "", 2, func(s *story) *History {
 		n := s.nodes[0]
 		s.append(n, s.send(n, "order/1", "k"))
