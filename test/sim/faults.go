@@ -48,7 +48,7 @@ func (w *world) strike(f Fault) {
 		m.crash(w.opt.Faults.Has(TornTails))
 		w.after(between(r, 10*time.Millisecond, 3*time.Second), m.start)
 	case Leaves:
-		if m.runs() {
+		if m.runs() && (m.durable || w.sacrifice(m)) {
 			m.proc.leave()
 			w.after(between(r, 500*time.Millisecond, 3*time.Second), m.start)
 		}
@@ -93,10 +93,9 @@ func (m *machine) restart() {
 	}
 }
 
-// loseDisk takes a directory away. Only one in a run, so that an update that two
-// nodes hold is not lost with both.
+// loseDisk takes a directory away.
 func (w *world) loseDisk(m *machine) {
-	if !m.durable || !w.sacrifice() {
+	if !m.durable || m.proc == nil || !w.sacrifice(m) {
 		return
 	}
 	m.crash(false)
@@ -105,13 +104,14 @@ func (w *world) loseDisk(m *machine) {
 	w.after(between(w.rand.fault, 100*time.Millisecond, 3*time.Second), m.start)
 }
 
-// sacrifice reports whether a disk may still lose what it held.
-func (w *world) sacrifice() bool {
-	if w.sacrificed {
-		return false
+// sacrifice reports whether a machine may lose what it held. It is the same one
+// all through a run: what two nodes hold, or what was applied together with what
+// it depends on, is not lost with one of them.
+func (w *world) sacrifice(m *machine) bool {
+	if w.sacrificed == nil {
+		w.sacrificed = m
 	}
-	w.sacrificed = true
-	return true
+	return w.sacrificed == m
 }
 
 // lost makes the end of a machine's last life, which was just recorded, one with
@@ -131,7 +131,7 @@ func (w *world) lost(m *machine) {
 // the others, and is told to it only by those that it reaches: so they all are
 // there, and stay, until it has heard them; or it reaches nobody at all.
 func (w *world) setBack(m *machine, f Fault) {
-	if !m.durable || m.proc == nil || !w.sacrifice() {
+	if !m.durable || m.proc == nil || !w.sacrifice(m) {
 		return
 	}
 	r := w.rand.fault

@@ -84,7 +84,7 @@ func (m *machine) ends() []*end {
 // crash kills the process. Of what was not synced a part is lost, if tear says so.
 func (m *machine) crash(tear bool) {
 	p := m.proc
-	if p == nil {
+	if p == nil || !m.durable && !m.w.sacrifice(m) {
 		return
 	}
 	p.die()

@@ -46,6 +46,7 @@ func (p *process) watchMembers() {
 				p.engine.Forget(o)
 			}
 			p.known.Note(p.origin, p.m.name, p.members())
+			p.checkAcks()
 		}
 		p.after(between(w.rand.member, 100*time.Millisecond, 500*time.Millisecond), look)
 	}

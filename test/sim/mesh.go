@@ -290,7 +290,7 @@ func (p *process) noteAck(a gossip.Acked) {
 
 // holders is how many nodes hold an own update durably.
 func (p *process) holders(seq chain.Seq) int {
-	n := p.acked.Count(seq)
+	n := p.acked.Count(seq, p.known.Origins())
 	if p.m.durable || p.w.has(AcksMiscounted) {
 		n++
 	}

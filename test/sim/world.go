@@ -24,7 +24,7 @@ type world struct {
 	machines   []*machine
 	net        *network
 	load       *load
-	sacrificed bool // a disk has lost what it held
+	sacrificed *machine // the one whose disk may lose what it held
 	verified   verified
 
 	// Each concern has its own randomness, so that taking one away leaves the
