@@ -16,19 +16,21 @@ type peerClock struct {
 }
 
 // clockSample is one reading of a peer's wall clock. The shorter its round
-// trip, the less it can be wrong.
+// trip, the less it can be wrong. It is kept against the own monotonic clock: so
+// that the own wall clock was set is known at once, and not only when all
+// samples are newer than that.
 type clockSample struct {
-	offset time.Duration // the peer's clock less the own
-	rtt    time.Duration
+	ahead int64 // the peer's wall clock less the own monotonic one, in microseconds
+	rtt   time.Duration
 }
 
 // clockSamples is how many readings are looked at: some seconds' worth, so
 // that a clock that was set is believed soon.
 const clockSamples = 8
 
-// apartMost bounds a difference of wall clocks, in milliseconds, to about a
+// apartMost bounds a difference of wall clocks, in microseconds, to about a
 // century, so that it fits a Duration.
-const apartMost = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
+const apartMost = int64(100 * 365 * 24 * time.Hour / time.Microsecond)
 
 func (c *peerClock) reset(pingAt time.Duration) {
 	*c = peerClock{pingAt: pingAt, rtt: c.rtt}
@@ -47,16 +49,16 @@ func (c *peerClock) measured(rtt time.Duration, wall uint64, at At) {
 		c.rtt += (rtt - c.rtt) / 8
 	}
 	c.rtt = max(c.rtt, time.Microsecond)
-	apart := min(max(int64(wall)-at.Wall, -apartMost), apartMost)
-	offset := time.Duration(apart)*time.Millisecond + rtt/2
+	ahead := min(int64(wall), maxWall)*1000 - (at.Mono - rtt/2).Microseconds()
 	if len(c.samples) == clockSamples {
 		c.samples = slices.Delete(c.samples, 0, 1)
 	}
-	c.samples = append(c.samples, clockSample{offset, rtt})
+	c.samples = append(c.samples, clockSample{ahead, rtt})
 }
 
-// offset is the reading with the shortest round trip, the newest among equals.
-func (c *peerClock) offset() (time.Duration, bool) {
+// offset is the peer's clock less the own, by the reading with the shortest round
+// trip, the newest among equals.
+func (c *peerClock) offset(at At) (time.Duration, bool) {
 	if len(c.samples) == 0 {
 		return 0, false
 	}
@@ -66,7 +68,8 @@ func (c *peerClock) offset() (time.Duration, bool) {
 			best = s
 		}
 	}
-	return best.offset, true
+	apart := best.ahead - (at.Wall*1000 - at.Mono.Microseconds())
+	return time.Duration(min(max(apart, -apartMost), apartMost)) * time.Microsecond, true
 }
 
 // Clock compares wall clocks (rule 4).
@@ -82,7 +85,7 @@ type Clock struct {
 func (e *Engine) Clock(at At) Clock {
 	offsets := []time.Duration{0}
 	for _, p := range e.ranked {
-		if d, ok := p.clock.offset(); ok && p.live(at.Mono) {
+		if d, ok := p.clock.offset(at); ok && p.live(at.Mono) {
 			offsets = append(offsets, d)
 		}
 	}

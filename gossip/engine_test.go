@@ -49,6 +49,25 @@ func TestMadeUpChains(t *testing.T) {
 	}
 }
 
+// That the own clock was set shows at once, though every reading of a peer's is
+// from before.
+func TestOwnClockIsSet(t *testing.T) {
+	at := gossip.At{Mono: time.Second, Wall: 1_700_000_000_000}
+	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})
+	for _, p := range []chain.Origin{{1}, {2}} {
+		e.PeerUp(at, p)
+		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+		e.Message(at, p, &gossip.Ping{Echo: uint32(at.Mono / time.Microsecond), Wall: uint64(at.Wall)})
+	}
+	year := 365 * 24 * time.Hour
+	for _, set := range []time.Duration{0, year, -year, time.Minute} {
+		later := gossip.At{Mono: at.Mono + time.Second, Wall: at.Wall + 1000 + set.Milliseconds()}
+		if c := e.Clock(later); c.Count != 3 || c.Offset != set {
+			t.Errorf("a clock that was set by %v is off by %+v", set, c)
+		}
+	}
+}
+
 // A tick that finds nothing to do must not ask for another one at once, even
 // when a peer takes nothing.
 func TestNoBusyTicks(t *testing.T) {

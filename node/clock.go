@@ -15,12 +15,11 @@ import (
 func (n *Node) lookAtClock() {
 	c := n.mesh.exchange.Clock()
 	was := n.clock()
-	n.mesh.clock.Store(&c)
+	n.mesh.clock.Store(&core.Reading{Clock: c, At: n.moment()})
 	off := c.Offset.Abs()
 	switch {
 	case core.ClockIsOff(c, n.cfg.MaxClockSkew):
-		n.state.setRefusal(fmt.Errorf("%w: this node's clock is %s off the median of %d nodes, at most %s: set it, and it publishes again",
-			ErrClockSkew, c.Offset.Round(time.Millisecond), c.Count, n.cfg.MaxClockSkew/2))
+		n.state.setRefusal(n.clockRefusal(c))
 		if !core.ClockIsOff(was, n.cfg.MaxClockSkew) {
 			n.log.Error("clock is off: this node refuses to publish until it is set", "offset", c.Offset, "clocks", c.Count)
 		}
@@ -62,15 +61,36 @@ func (n *Node) clockOff(m gossip.MemberState) time.Duration {
 	return c.Offset
 }
 
-// clock is the last comparison of the wall clock with the mesh's.
+// clock is how the wall clock compares with the mesh's, as it is now.
 func (n *Node) clock() gossip.Clock {
 	if n.mesh == nil {
 		return gossip.Clock{}
 	}
-	if c := n.mesh.clock.Load(); c != nil {
-		return *c
+	if seen := n.mesh.clock.Load(); seen != nil {
+		return seen.Now(n.moment())
 	}
 	return gossip.Clock{}
+}
+
+// clockRefusal is why nothing is published with this clock.
+func (n *Node) clockRefusal(c gossip.Clock) error {
+	return fmt.Errorf("%w: this node's clock is %s off the median of %d nodes, at most %s: set it, and it publishes again",
+		ErrClockSkew, c.Offset.Round(time.Millisecond), c.Count, n.cfg.MaxClockSkew/2)
+}
+
+// clockMayPublish says why the clock, as it is now, keeps the node from
+// publishing. One that was set since the last look must not get into the chain.
+func (n *Node) clockMayPublish() error {
+	if c := n.clock(); core.ClockIsOff(c, n.cfg.MaxClockSkew) {
+		return n.clockRefusal(c)
+	}
+	return nil
+}
+
+// moment is now on both of the node's clocks.
+func (n *Node) moment() gossip.At {
+	now := n.now()
+	return gossip.At{Mono: now.Sub(n.started), Wall: now.UnixMilli()}
 }
 
 // endClockHolds applies what the clock holds back no longer: it may have waited

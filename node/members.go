@@ -20,6 +20,7 @@ func (n *Node) noteMembers(members []gossip.Member) {
 	n.mesh.mu.Lock()
 	defer n.mesh.mu.Unlock()
 	n.mesh.known.Note(n.info.Origin, n.info.Node, members)
+	n.mesh.ackMoved() // who acknowledged may only now be known
 }
 
 // storeKnown keeps the known members in the store. What fails is tried again at

@@ -19,7 +19,7 @@ type mesh struct {
 	transport *gossip.MeshTransport // nil on a hub
 	told      bool                  // to join somebody
 
-	clock atomic.Pointer[gossip.Clock]
+	clock atomic.Pointer[core.Reading]
 	conv  atomic.Pointer[convergence]
 	heard atomic.Pointer[listening]
 
@@ -28,7 +28,7 @@ type mesh struct {
 
 	mu    sync.Mutex // protects what follows
 	acked core.Acks
-	moved chan struct{} // closed when acked moves
+	moved chan struct{} // closed when acked or known moves
 	known *core.Known
 }
 
@@ -196,9 +196,14 @@ func (n *Node) noteAck(peer chain.Origin, head chain.Head) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.acked.Note(peer, head.Seq) {
-		close(m.moved)
-		m.moved = make(chan struct{})
+		m.ackMoved()
 	}
+}
+
+// ackMoved wakes who waits for acknowledgements. The lock is held.
+func (m *mesh) ackMoved() {
+	close(m.moved)
+	m.moved = make(chan struct{})
 }
 
 // acks waits until want nodes hold an own update durably, or ctx ends.
@@ -214,7 +219,7 @@ func (n *Node) acks(ctx context.Context, id chain.ID, want int) int {
 	for {
 		m := n.mesh
 		m.mu.Lock()
-		count, moved := have+m.acked.Count(id.Seq), m.moved
+		count, moved := have+m.acked.Count(id.Seq, m.known.Origins()), m.moved
 		m.mu.Unlock()
 		if count >= want {
 			return count

@@ -115,8 +115,10 @@ func (n *Node) Readiness() api.Readiness {
 
 // mayPublish says why drafts are refused now, nil if they are not.
 func (n *Node) mayPublish() error {
-	_, _, refusal := n.state.state()
-	return refusal
+	if _, _, refusal := n.state.state(); refusal != nil {
+		return refusal
+	}
+	return n.clockMayPublish()
 }
 
 // lostHeads are the heads that were durable once and are not in the store.

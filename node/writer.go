@@ -54,7 +54,8 @@ func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	w.core = core.NewWriter(core.WriterConfig{
-		Ledger: ledger, Archive: n.archive, Store: n.store, Now: n.now,
+		Ledger: ledger, Archive: n.archive, Store: n.store,
+		Now: n.now, Wall: func() int64 { return n.now().UnixMilli() },
 		MayPublish: n.mayPublish, TimeLimit: n.timeLimit, Stage: n.stageKnown, Heard: n.heard,
 		Measured: n.metrics.committed,
 		Failed: func(err error) {

@@ -14,11 +14,13 @@ func (a Acks) Note(peer chain.Origin, seq chain.Seq) bool {
 	return true
 }
 
-// Count is how many peers hold an own update.
-func (a Acks) Count(seq chain.Seq) int {
+// Count is how many of the known members, who are given by their origins, hold an
+// own update. One that lost its disk goes on under a new origin: what the old one
+// acknowledged was lost with it, and the two are one node.
+func (a Acks) Count(seq chain.Seq, known []chain.Origin) int {
 	n := 0
-	for _, has := range a {
-		if has >= seq {
+	for _, o := range known {
+		if a[o] >= seq {
 			n++
 		}
 	}

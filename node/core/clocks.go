@@ -11,6 +11,22 @@ import (
 // clocksLeast is how many clocks it takes to say which is wrong.
 const clocksLeast = 3
 
+// Reading is a comparison of the mesh's wall clocks, and when it was made.
+type Reading struct {
+	gossip.Clock
+	At gossip.At
+}
+
+// Now is the comparison as it is at a later moment: what the own clock was set by
+// since then counts at once, and not only at the next look.
+func (r Reading) Now(at gossip.At) gossip.Clock {
+	const most = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
+	set := at.Wall - r.At.Wall - (at.Mono - r.At.Mono).Milliseconds()
+	c := r.Clock
+	c.Offset += time.Duration(min(max(set, -most), most)) * time.Millisecond
+	return c
+}
+
 // ClockIsOff reports whether the own clock is so far off the median of the
 // mesh's, more than half of maxSkew, that this node must not publish.
 func ClockIsOff(c gossip.Clock, maxSkew time.Duration) bool {

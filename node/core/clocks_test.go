@@ -33,6 +33,19 @@ func TestTimeLimit(t *testing.T) {
 	require.True(t, core.ClockIsOff(gossip.Clock{Count: 3, Offset: -skew/2 - 1}, skew))
 }
 
+// A clock that was set is off at once, whichever way and however far.
+func TestReadingOfAClockThatIsSet(t *testing.T) {
+	year := 365 * 24 * time.Hour
+	r := core.Reading{Clock: gossip.Clock{Count: 3, Offset: time.Second}, At: gossip.At{Mono: time.Minute, Wall: 1_700_000_000_000}}
+	later := func(set time.Duration) gossip.At {
+		return gossip.At{Mono: r.At.Mono + 5*time.Second, Wall: r.At.Wall + 5000 + set.Milliseconds()}
+	}
+	require.Equal(t, r.Clock, r.Now(later(0)))
+	require.Equal(t, gossip.Clock{Count: 3, Offset: time.Second + year}, r.Now(later(year)))
+	require.Equal(t, gossip.Clock{Count: 3, Offset: time.Second - year}, r.Now(later(-year)))
+	require.Greater(t, r.Now(gossip.At{Wall: 1<<62 - 1}).Offset, 99*year)
+}
+
 // More than half of the known members must have applied it, and this node,
 // which has not, is one of them.
 func TestAdmissible(t *testing.T) {

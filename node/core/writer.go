@@ -32,7 +32,10 @@ type WriterConfig struct {
 	Ledger  *chain.Ledger
 	Archive *chain.Archive
 	Store   chain.Store
-	Now     func() time.Time
+	// Now times what is done; it may be any clock that never goes back. Wall is
+	// the wall clock in Unix milliseconds, which may be set at any time.
+	Now  func() time.Time
+	Wall func() int64
 
 	// MayPublish says why drafts are refused, nil if they are not.
 	MayPublish func() error
@@ -177,7 +180,7 @@ func (w *Writer) Do(f func() error) error {
 
 // apply takes the batch into the ledger. Its error ends the node's writing.
 func (w *Writer) apply(b *Batch) (a Answers, err error) {
-	now := w.conf.Now().UnixMilli()
+	now := w.conf.Wall()
 	if err := w.conf.Ledger.SetLimit(w.conf.TimeLimit(now), now); err != nil {
 		return a, err
 	}
@@ -219,7 +222,7 @@ func refusal(err error) bool {
 
 // commit makes what the ledger did durable and then known, in that order.
 func (w *Writer) commit(urgent bool) error {
-	writes, effects, err := w.conf.Ledger.Flush(w.conf.Now().UnixMilli())
+	writes, effects, err := w.conf.Ledger.Flush(w.conf.Wall())
 	if err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
@@ -253,7 +256,7 @@ func (w *Writer) commit(urgent bool) error {
 	if !w.conf.Ledger.Pending() {
 		return nil
 	}
-	if err := w.conf.Ledger.Continue(w.conf.Now().UnixMilli()); err != nil {
+	if err := w.conf.Ledger.Continue(w.conf.Wall()); err != nil {
 		return fmt.Errorf("apply what waited: %w", err)
 	}
 	return w.commit(false)
