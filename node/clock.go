@@ -55,7 +55,7 @@ func (n *Node) endClockHolds() {
 	ctx, cancel := context.WithTimeout(context.Background(), watchEvery)
 	defer cancel()
 	_ = n.writer.do(ctx, func() error { // what fails is looked at again
-		now := n.now().UnixMilli()
+		now := n.clock().UnixMilli()
 		if err := n.ledger.SetLimit(n.timeLimit(now), now); err != nil {
 			return err
 		}

@@ -52,6 +52,10 @@ type Config struct {
 	MeshKeys gossip.MeshKeys
 	// Hub connects nodes of one process without sockets, in place of Bind.
 	Hub *gossip.Hub
+	// Network is where Bind, Advertise and Join are addresses. Default: this
+	// machine's TCP and UDP. A gossip.MemNetwork is one within the process, for
+	// tests in virtual time and of a network's faults.
+	Network gossip.Network
 
 	// RecoverWait is how long a start waits for a peer to answer before the
 	// node counts as ready all the same. Default 10 s.
@@ -60,6 +64,11 @@ type Config struct {
 	// half of it off the median of the mesh refuses to publish, and an update
 	// from further in the future is held. Default 10 s.
 	MaxClockSkew time.Duration
+
+	// Clock is the time of day, which updates are stamped with and the mesh
+	// compares. It may be wrong and jump; how long things take is not measured
+	// by it. Default: time.Now.
+	Clock func() time.Time
 
 	// Outbox bounds the drafts that wait to be committed. Default 16,384. More
 	// takes bursts; fewer makes callers notice sooner that the disk is slow.
@@ -96,6 +105,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Outbox == 0 {
 		c.Outbox = defaultOutbox
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -160,6 +172,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: CacheBytes: %d is negative", ErrConfig, c.CacheBytes)
 	case c.Hub != nil && c.Bind != "":
 		return fmt.Errorf("%w: Hub and Bind: one or the other", ErrConfig)
+	case c.Bind == "" && c.Network != nil:
+		return fmt.Errorf("%w: Network: needs Bind", ErrConfig)
 	case c.Bind == "" && len(c.Join) > 0:
 		return fmt.Errorf("%w: Join: needs Bind", ErrConfig)
 	}

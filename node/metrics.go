@@ -104,7 +104,7 @@ func (n *Node) stateMetrics() []prometheus.Collector {
 		gauge("tidings_held_oldest_seconds", "Age of the oldest held update, 0 if none is.", func() float64 {
 			oldest := 0.0
 			for _, h := range n.archive.Summary().Held {
-				oldest = max(oldest, n.now().Sub(h.Since).Seconds())
+				oldest = max(oldest, n.clock().Sub(h.Since).Seconds())
 			}
 			return oldest
 		}),

@@ -124,7 +124,7 @@ func (n *Node) heardFrom(authorities []string) time.Duration {
 			}
 		}
 	}
-	now := n.now()
+	now := n.clock()
 	for _, c := range n.archive.Chains() {
 		if !slices.Contains(authorities, c.Genesis.Authority) {
 			continue

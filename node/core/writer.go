@@ -26,13 +26,14 @@ type Writer struct {
 	failed               error
 }
 
-// WriterConfig is what a writer works on and whom it tells. All fields are
-// required.
+// WriterConfig is what a writer works on and whom it tells. All fields but
+// Clock are required.
 type WriterConfig struct {
 	Ledger  *chain.Ledger
 	Archive *chain.Archive
 	Store   chain.Store
-	Now     func() time.Time
+	Now     func() time.Time // by which it is told how long things take
+	Clock   func() time.Time // the time of day, which may jump; nil is Now
 
 	// MayPublish says why drafts are refused, nil if they are not.
 	MayPublish func() error
@@ -126,6 +127,9 @@ func pace(took time.Duration, share int, least, most time.Duration) time.Duratio
 // NewWriter returns the writer of a ledger that was just opened. Begin is to be
 // called before anything else.
 func NewWriter(c WriterConfig) *Writer {
+	if c.Clock == nil {
+		c.Clock = c.Now
+	}
 	return &Writer{conf: c, applied: map[chain.Origin]chain.Head{}}
 }
 
@@ -177,7 +181,7 @@ func (w *Writer) Do(f func() error) error {
 
 // apply takes the batch into the ledger. Its error ends the node's writing.
 func (w *Writer) apply(b *Batch) (a Answers, err error) {
-	now := w.conf.Now().UnixMilli()
+	now := w.conf.Clock().UnixMilli()
 	if err := w.conf.Ledger.SetLimit(w.conf.TimeLimit(now), now); err != nil {
 		return a, err
 	}
@@ -219,7 +223,7 @@ func refusal(err error) bool {
 
 // commit makes what the ledger did durable and then known, in that order.
 func (w *Writer) commit(urgent bool) error {
-	writes, effects, err := w.conf.Ledger.Flush(w.conf.Now().UnixMilli())
+	writes, effects, err := w.conf.Ledger.Flush(w.conf.Clock().UnixMilli())
 	if err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
@@ -253,7 +257,7 @@ func (w *Writer) commit(urgent bool) error {
 	if !w.conf.Ledger.Pending() {
 		return nil
 	}
-	if err := w.conf.Ledger.Continue(w.conf.Now().UnixMilli()); err != nil {
+	if err := w.conf.Ledger.Continue(w.conf.Clock().UnixMilli()); err != nil {
 		return fmt.Errorf("apply what waited: %w", err)
 	}
 	return w.commit(false)
