@@ -20,7 +20,12 @@ type peerClock struct {
 type clockSample struct {
 	offset time.Duration // the peer's clock less the own
 	rtt    time.Duration
+	zero   int64 // the own clock's, see At.zero
 }
+
+// zero is what the own wall clock says of Mono 0, in milliseconds. It moves if
+// the clock is set.
+func (at At) zero() int64 { return at.Wall - at.Mono.Milliseconds() }
 
 // clockSamples is how many readings are looked at: some seconds' worth, so
 // that a clock that was set is believed soon.
@@ -47,16 +52,21 @@ func (c *peerClock) measured(rtt time.Duration, wall uint64, at At) {
 		c.rtt += (rtt - c.rtt) / 8
 	}
 	c.rtt = max(c.rtt, time.Microsecond)
-	apart := min(max(int64(wall)-at.Wall, -apartMost), apartMost)
-	offset := time.Duration(apart)*time.Millisecond + rtt/2
+	offset := apart(int64(wall), at.Wall) + rtt/2
 	if len(c.samples) == clockSamples {
 		c.samples = slices.Delete(c.samples, 0, 1)
 	}
-	c.samples = append(c.samples, clockSample{offset, rtt})
+	c.samples = append(c.samples, clockSample{offset, rtt, at.zero()})
 }
 
-// offset is the reading with the shortest round trip, the newest among equals.
-func (c *peerClock) offset() (time.Duration, bool) {
+// apart is the difference of two times in milliseconds, bounded.
+func apart(a, b int64) time.Duration {
+	return time.Duration(min(max(a-b, -apartMost), apartMost)) * time.Millisecond
+}
+
+// offset is the reading with the shortest round trip, the newest among equals. By
+// what the own clock was set since, every reading is off: that is known at once.
+func (c *peerClock) offset(at At) (time.Duration, bool) {
 	if len(c.samples) == 0 {
 		return 0, false
 	}
@@ -66,7 +76,7 @@ func (c *peerClock) offset() (time.Duration, bool) {
 			best = s
 		}
 	}
-	return best.offset, true
+	return best.offset - apart(at.zero(), best.zero), true
 }
 
 // Clock compares wall clocks (rule 4).
@@ -82,7 +92,7 @@ type Clock struct {
 func (e *Engine) Clock(at At) Clock {
 	offsets := []time.Duration{0}
 	for _, p := range e.ranked {
-		if d, ok := p.clock.offset(); ok && p.live(at.Mono) {
+		if d, ok := p.clock.offset(at); ok && p.live(at.Mono) {
 			offsets = append(offsets, d)
 		}
 	}

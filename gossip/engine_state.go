@@ -37,7 +37,7 @@ func (e *Engine) Peers() []PeerState {
 		if p.ready() && !p.queue.lagging {
 			s.Queued = len(e.ring.from(p.queue.next))
 		}
-		s.Offset, s.Measured = p.clock.offset()
+		s.Offset, s.Measured = p.clock.offset(e.at)
 		states[i] = s
 	}
 	return states

@@ -13,17 +13,17 @@ import (
 // lookAtClock compares the wall clock with the mesh's: a node whose clock is off
 // refuses to publish until it is set.
 func (n *Node) lookAtClock() {
+	zero := n.clockZero()
 	c := n.mesh.exchange.Clock()
-	was := n.mesh.clock.Swap(&c)
+	was := n.mesh.clock.Swap(&clockLook{c, zero})
 	if was == nil {
-		was = &gossip.Clock{}
+		was = &clockLook{}
 	}
 	off := c.Offset.Abs()
 	switch {
 	case core.ClockIsOff(c, n.cfg.MaxClockSkew):
-		n.state.setRefusal(fmt.Errorf("%w: this node's clock is %s off the median of %d nodes, at most %s: set it, and it publishes again",
-			ErrClockSkew, c.Offset.Round(time.Millisecond), c.Count, n.cfg.MaxClockSkew/2))
-		if !core.ClockIsOff(*was, n.cfg.MaxClockSkew) {
+		n.state.setRefusal(n.clockRefusal(c))
+		if !core.ClockIsOff(was.Clock, n.cfg.MaxClockSkew) {
 			n.log.Error("clock is off: this node refuses to publish until it is set", "offset", c.Offset, "clocks", c.Count)
 		}
 	default:
@@ -33,6 +33,38 @@ func (n *Node) lookAtClock() {
 		}
 	}
 	n.endClockHolds()
+}
+
+func (n *Node) clockRefusal(c gossip.Clock) error {
+	return fmt.Errorf("%w: this node's clock is %s off the median of %d nodes, at most %s: set it, and it publishes again",
+		ErrClockSkew, c.Offset.Round(time.Millisecond), c.Count, n.cfg.MaxClockSkew/2)
+}
+
+// clockLook is a comparison of clocks, and the own one's zero then.
+type clockLook struct {
+	gossip.Clock
+	zero int64
+}
+
+// clockZero is what the own clock says of the moment when this node started, in
+// Unix milliseconds. It moves if the clock is set.
+func (n *Node) clockZero() int64 {
+	return n.clock().UnixMilli() - n.now().Sub(n.started).Milliseconds()
+}
+
+// compared is the last comparison, with what the own clock was set by since. For
+// what is published until the next look would be stamped with the new time.
+func (n *Node) compared() gossip.Clock {
+	if n.mesh == nil {
+		return gossip.Clock{}
+	}
+	seen := n.mesh.clock.Load()
+	if seen == nil {
+		return gossip.Clock{}
+	}
+	c := seen.Clock
+	c.Offset += time.Duration(n.clockZero()-seen.zero) * time.Millisecond
+	return c
 }
 
 // endClockHolds applies what the clock holds back no longer: it may have waited
@@ -77,12 +109,6 @@ func (n *Node) timeLimit(now int64) int64 {
 	if n.cfg.Bind == "" && n.cfg.Hub == nil {
 		return 0
 	}
-	var c gossip.Clock
-	if n.mesh != nil {
-		if seen := n.mesh.clock.Load(); seen != nil {
-			c = *seen
-		}
-	}
 	_, caughtUp, _ := n.state.state()
-	return core.TimeLimit(now, c, !caughtUp, n.cfg.MaxClockSkew)
+	return core.TimeLimit(now, n.compared(), !caughtUp, n.cfg.MaxClockSkew)
 }

@@ -19,7 +19,7 @@ type mesh struct {
 	transport *gossip.MeshTransport // nil on a hub
 	told      bool                  // to join somebody
 
-	clock atomic.Pointer[gossip.Clock]
+	clock atomic.Pointer[clockLook]
 	conv  atomic.Pointer[convergence]
 	heard atomic.Pointer[listening]
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/node/api"
+	"github.com/tidings-mesh/tidings/node/core"
 )
 
 // Reasons for which a node refuses to publish for a while.
@@ -115,8 +116,13 @@ func (n *Node) Readiness() api.Readiness {
 
 // mayPublish says why drafts are refused now, nil if they are not.
 func (n *Node) mayPublish() error {
-	_, _, refusal := n.state.state()
-	return refusal
+	if _, _, refusal := n.state.state(); refusal != nil {
+		return refusal
+	}
+	if c := n.compared(); core.ClockIsOff(c, n.cfg.MaxClockSkew) {
+		return n.clockRefusal(c)
+	}
+	return nil
 }
 
 // lostHeads are the heads that were durable once and are not in the store.
