@@ -64,6 +64,13 @@ func (b *books) publish(w *world, m *member, subject string) (id string, ok bool
 	return got.ID, true
 }
 
+// count is the number of updates that were acknowledged.
+func (b *books) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.acked)
+}
+
 // produce publishes on each node, every so often, until stop is called.
 func (b *books) produce(w *world, every time.Duration, nodes ...*member) (stop func()) {
 	return w.meanwhile(len(nodes), func(ctx context.Context, i int) {
