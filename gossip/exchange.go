@@ -72,7 +72,8 @@ type Config struct {
 	Durable   bool   // there is a data directory
 	Transport Transport
 	Limits    Limits
-	Logger    *slog.Logger // nil logs nothing
+	Logger    *slog.Logger     // nil logs nothing
+	Clock     func() time.Time // the time of day, which peers compare; nil is time.Now
 
 	// The callbacks come from the exchange's goroutine, one after the other, and
 	// must not wait for the exchange. Each may be nil.
@@ -126,6 +127,9 @@ const closeWait = 5 * time.Second
 func NewExchange(c Config, ledger Ledger) *Exchange {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	x := &Exchange{
 		self: c.Self, ledger: ledger, conf: c, log: c.Logger, started: time.Now(),
@@ -202,6 +206,5 @@ func (x *Exchange) WantAck(seq chain.Seq) {
 }
 
 func (x *Exchange) now() At {
-	now := time.Now()
-	return At{Mono: now.Sub(x.started), Wall: now.UnixMilli()}
+	return At{Mono: time.Since(x.started), Wall: x.conf.Clock().UnixMilli()}
 }

@@ -252,3 +252,86 @@ func TestMemNetworkPath(t *testing.T) {
 		require.Equal(t, time.Hour, time.Since(sent))
 	})
 }
+
+// A connection over a slow or cut path keeps its order, and its end arrives no
+// sooner than what was written before it.
+func TestMemNetworkConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemNetwork()
+		a, _ := portOpen(t, network)
+		b, _ := portOpen(t, network)
+		defer a.Shutdown()
+		defer b.Shutdown()
+		connect := func() (ours, theirs net.Conn) {
+			ours, err := a.DialStream(t.Context(), b.AdvertiseAddr())
+			require.NoError(t, err)
+			_, err = ours.Write([]byte{tlsRecordHandshake})
+			require.NoError(t, err)
+			theirs = <-b.StreamConns()
+			_, err = theirs.Read(make([]byte, 1))
+			require.NoError(t, err)
+			return ours, theirs
+		}
+		ours, theirs := connect()
+		delays := []time.Duration{3 * time.Second, time.Second, 2 * time.Second, 0}
+		network.SetPath(func(_, _ netip.AddrPort) (time.Duration, bool) {
+			d := delays[0]
+			delays = append(delays[1:], 0)
+			return d, true
+		})
+		began := time.Now()
+		for _, s := range []string{"one ", "two ", "three"} {
+			_, err := ours.Write([]byte(s))
+			require.NoError(t, err)
+		}
+		require.NoError(t, ours.Close())
+		got, err := io.ReadAll(theirs)
+		require.NoError(t, err)
+		require.Equal(t, "one two three", string(got))
+		require.Equal(t, 3*time.Second, time.Since(began))
+
+		// A close is not heard of while the path is cut, nor can anybody connect
+		// whose answer would not arrive.
+		network.SetPath(nil)
+		ours, theirs = connect()
+		network.SetPath(func(from, _ netip.AddrPort) (time.Duration, bool) { return 0, from != a.Addr() })
+		require.NoError(t, ours.Close())
+		require.NoError(t, theirs.SetReadDeadline(time.Now().Add(time.Hour)))
+		_, err = theirs.Read(make([]byte, 1))
+		require.True(t, isTimeout(err))
+		_, err = theirs.Write([]byte("x"))
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = b.DialStream(ctx, a.AdvertiseAddr())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		network.SetPath(nil)
+		require.NoError(t, theirs.SetReadDeadline(time.Time{}))
+		_, err = theirs.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+		_, err = theirs.Write([]byte("x"))
+		require.ErrorIs(t, err, syscall.EPIPE)
+
+		// A reset ends both ends at once, of the pairs that it is told.
+		ours, theirs = connect()
+		other, _ := connect()
+		resets := 0
+		network.Reset(func(dialler, listener netip.AddrPort) bool {
+			require.Equal(t, a.Addr(), dialler)
+			require.Equal(t, b.Addr(), listener)
+			resets++
+			return true
+		})
+		require.Equal(t, 2, resets)
+		for _, c := range []net.Conn{ours, theirs, other} {
+			_, err = c.Read(make([]byte, 1))
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+			_, err = c.Write([]byte("x"))
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+		}
+		ours, _ = connect()
+		network.Reset(func(_, _ netip.AddrPort) bool { return false })
+		_, err = ours.Write([]byte("x"))
+		require.NoError(t, err)
+	})
+}

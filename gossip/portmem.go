@@ -20,6 +20,7 @@ import (
 type MemNetwork struct {
 	mu    sync.Mutex // protects what is below
 	links map[netip.AddrPort]*memLink
+	conns map[*memConn]struct{} // the diallers' ends
 	next  uint16
 	path  func(from, to netip.AddrPort) (time.Duration, bool)
 }
@@ -29,20 +30,24 @@ const (
 	memBacklog   = 128       // connections not yet accepted
 	memBuffer    = 256 << 10 // bytes of one direction of a connection
 	memFirstPort = 20000
-	// memRetry is how soon a connection looks again whether its path is back.
-	memRetry = 10 * time.Millisecond
+	// memRetry is how soon a connection tries again what did not get through:
+	// the least that TCP waits with a retransmission.
+	memRetry = 200 * time.Millisecond
 )
 
 // NewMemNetwork makes a network without nodes.
 func NewMemNetwork() *MemNetwork {
-	return &MemNetwork{links: make(map[netip.AddrPort]*memLink), next: memFirstPort}
+	return &MemNetwork{links: make(map[netip.AddrPort]*memLink), conns: make(map[*memConn]struct{}), next: memFirstPort}
 }
 
 // SetPath decides the fate of what goes from one address to another from now
-// on: its delay, and whether it arrives at all. A datagram that does not is
-// lost; what is written to a connection waits until the path is back, as TCP
-// makes it wait; a dial fails at its deadline. Delays apply to datagrams only.
-// path must not call the network; nil lets everything through at once.
+// on: its delay, and whether it arrives at all. It is asked for each datagram,
+// each write to a connection, and each end of one. A datagram that does not
+// arrive is lost, and one with a shorter delay overtakes others. A connection
+// keeps its order and loses nothing: as TCP makes it, a write waits until it gets
+// through, and so does the news that the other end was closed. A dial needs the
+// path both ways, and fails at its deadline. path must not call the network; nil
+// lets everything through at once.
 func (n *MemNetwork) SetPath(path func(from, to netip.AddrPort) (time.Duration, bool)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -57,6 +62,24 @@ func (n *MemNetwork) fate(from, to netip.AddrPort) (time.Duration, bool) {
 		return 0, true
 	}
 	return path(from, to)
+}
+
+// Reset breaks the open connections of the pairs of addresses that it is told.
+func (n *MemNetwork) Reset(pair func(dialler, listener netip.AddrPort) bool) {
+	n.mu.Lock()
+	var broken []*memConn
+	for c := range n.conns {
+		if pair(c.local, c.remote) {
+			broken = append(broken, c)
+			delete(n.conns, c)
+		}
+	}
+	n.mu.Unlock()
+	for _, c := range broken {
+		for _, p := range []*memPipe{c.in, c.out} {
+			p.close(syscall.ECONNRESET, syscall.ECONNRESET)
+		}
+	}
 }
 
 // Listen implements Network.
@@ -143,7 +166,9 @@ func (l *memLink) Accept() (net.Conn, error) {
 
 func (l *memLink) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	for {
-		if _, ok := l.net.fate(l.addr, to); ok {
+		_, there := l.net.fate(l.addr, to)
+		_, back := l.net.fate(to, l.addr)
+		if there && back {
 			break
 		}
 		select {
@@ -166,6 +191,9 @@ func (l *memLink) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 			theirs.Close()
 		default:
 		}
+		l.net.mu.Lock()
+		l.net.conns[ours] = struct{}{}
+		l.net.mu.Unlock()
 		return ours, nil
 	case <-peer.done:
 		return nil, fmt.Errorf("dial %s: %w", to, syscall.ECONNREFUSED)

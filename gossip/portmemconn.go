@@ -22,8 +22,8 @@ func (c *memConn) Read(b []byte) (int, error) { return c.in.read(b) }
 
 func (c *memConn) Write(b []byte) (int, error) {
 	for {
-		if _, ok := c.net.fate(c.local, c.remote); ok {
-			return c.out.write(b)
+		if delay, ok := c.net.fate(c.local, c.remote); ok {
+			return c.out.write(b, delay)
 		}
 		time.Sleep(memRetry)
 		if err := c.out.writeState(); err != nil {
@@ -33,9 +33,23 @@ func (c *memConn) Write(b []byte) (int, error) {
 }
 
 func (c *memConn) Close() error {
-	c.in.close(net.ErrClosed, syscall.EPIPE)
-	c.out.close(io.EOF, net.ErrClosed)
+	c.net.mu.Lock()
+	delete(c.net.conns, c)
+	c.net.mu.Unlock()
+	c.in.close(net.ErrClosed, nil)
+	c.out.close(nil, net.ErrClosed)
+	c.tellClosed()
 	return nil
+}
+
+// tellClosed lets the other end know once that gets through.
+func (c *memConn) tellClosed() {
+	if _, ok := c.net.fate(c.local, c.remote); !ok && !c.out.abandoned() {
+		time.AfterFunc(memRetry, c.tellClosed)
+		return
+	}
+	c.out.close(io.EOF, nil)
+	c.in.close(nil, syscall.EPIPE)
 }
 
 func (c *memConn) LocalAddr() net.Addr  { return net.TCPAddrFromAddrPort(c.local) }
@@ -53,7 +67,9 @@ type memPipe struct {
 	mu       sync.Mutex // protects all
 	changed  *sync.Cond
 	buf      []byte
-	readErr  error // what reading gives once the buffer is empty
+	arrived  int       // bytes of buf that can be read
+	last     time.Time // when the last of buf arrives
+	readErr  error     // what reading gives once the buffer is empty
 	writeErr error
 	readBy   memDeadline
 	writeBy  memDeadline
@@ -100,14 +116,14 @@ func (p *memPipe) read(b []byte) (int, error) {
 		switch {
 		case p.readBy.over:
 			return 0, os.ErrDeadlineExceeded
-		case errors.Is(p.readErr, net.ErrClosed):
+		case p.readErr != nil && !errors.Is(p.readErr, io.EOF):
 			return 0, p.readErr
-		case len(p.buf) > 0:
-			n := copy(b, p.buf)
-			p.buf = p.buf[n:]
+		case p.arrived > 0:
+			n := copy(b, p.buf[:p.arrived])
+			p.buf, p.arrived = p.buf[n:], p.arrived-n
 			p.changed.Broadcast()
 			return n, nil
-		case p.readErr != nil:
+		case p.readErr != nil && len(p.buf) == 0:
 			return 0, p.readErr
 		}
 		p.changed.Wait()
@@ -130,7 +146,7 @@ func (p *memPipe) writeStateLocked() error {
 	return nil
 }
 
-func (p *memPipe) write(b []byte) (int, error) {
+func (p *memPipe) write(b []byte, delay time.Duration) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	done := 0
@@ -142,7 +158,7 @@ func (p *memPipe) write(b []byte) (int, error) {
 			n := min(room, len(b)-done)
 			p.buf = append(p.buf, b[done:done+n]...)
 			done += n
-			p.changed.Broadcast()
+			p.carry(n, delay)
 			continue
 		}
 		p.changed.Wait()
@@ -150,16 +166,43 @@ func (p *memPipe) write(b []byte) (int, error) {
 	return done, nil
 }
 
-// close ends one direction with what its reader and its writer then get. The
-// first close of each kind stays.
+// carry lets the last n bytes of the buffer arrive after a delay, and not before
+// those ahead of them. The lock is held.
+func (p *memPipe) carry(n int, delay time.Duration) {
+	now := time.Now()
+	if delay == 0 && !p.last.After(now) {
+		p.arrived += n
+		p.changed.Broadcast()
+		return
+	}
+	if at := now.Add(delay); at.After(p.last) {
+		p.last = at
+	}
+	time.AfterFunc(p.last.Sub(now), func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.arrived += n
+		p.changed.Broadcast()
+	})
+}
+
+// close ends one direction with what its reader and its writer then get; nil
+// leaves them as they are. The first close of each kind stays.
 func (p *memPipe) close(readErr, writeErr error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.readErr == nil || errors.Is(readErr, net.ErrClosed) {
+	if readErr != nil && (p.readErr == nil || errors.Is(readErr, net.ErrClosed)) {
 		p.readErr = readErr
 	}
-	if p.writeErr == nil || errors.Is(writeErr, net.ErrClosed) {
+	if writeErr != nil && (p.writeErr == nil || errors.Is(writeErr, net.ErrClosed)) {
 		p.writeErr = writeErr
 	}
 	p.changed.Broadcast()
+}
+
+// abandoned reports whether the reader has closed its end.
+func (p *memPipe) abandoned() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Is(p.readErr, net.ErrClosed)
 }

@@ -55,6 +55,7 @@ type Membership struct {
 	members []Member   // what settleMembers makes of them
 	since   map[nodeStart]statusSince
 	prune   map[nodeStart]time.Time // superseded and gone: when to drop them
+	forgot  map[nodeStart]retelling // forgotten by Forget here
 	file    membersFile
 	written time.Time
 }
@@ -139,7 +140,7 @@ func OpenMembership(o MembershipOptions) (*Membership, error) {
 		dir: o.Memory.dir, file: o.Memory.file, name: o.Tags.Name,
 		events: make(chan serf.Event, eventsBuffer), dirty: make(chan struct{}, 1),
 		met: make(chan struct{}), down: make(chan struct{}),
-		since: make(map[nodeStart]statusSince), prune: make(map[nodeStart]time.Time),
+		since: make(map[nodeStart]statusSince), prune: make(map[nodeStart]time.Time), forgot: make(map[nodeStart]retelling),
 	}
 	fail := func(err error) (*Membership, error) {
 		return nil, errors.Join(err, o.Port.Shutdown())
@@ -217,7 +218,7 @@ func (m *Membership) look() {
 	m.mu.Lock()
 	changed := !sameMembers(members, m.members)
 	m.starts, m.members = starts, members
-	forgotten := m.duePrunes(superseded, now)
+	forgotten := append(m.duePrunes(superseded, now), m.dueForgets(now)...)
 	dir, file := "", membersFile{}
 	if m.dir != "" && (m.file.update(m.self.origin, members, now) || now.Sub(m.written) > writeEvery) {
 		m.written = now

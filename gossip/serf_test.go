@@ -329,6 +329,28 @@ func TestMeshCrashIsSeen(t *testing.T) {
 	})
 }
 
+// With most of the mesh dead, serf may tell a forget to nobody who lives. Told
+// again, it reaches them.
+func TestMeshForgetReachesTheLiving(t *testing.T) {
+	serfBubble(t, 9, func(t *testing.T, _ *MemNetwork, nodes []*serfNode) {
+		time.Sleep(5 * time.Second)
+		for _, n := range nodes[2:] {
+			require.NoError(t, n.Abandon())
+		}
+		alive, gone := nodes[:2], nodes[2:]
+		serfAllSee(t, "n1:alive n2:alive n3:failed n4:failed n5:failed n6:failed n7:failed n8:failed n9:failed", alive...)
+		for _, n := range gone {
+			require.NoError(t, alive[0].Membership.Forget(streamsOrigin(n.key).String()))
+		}
+		require.Len(t, alive[0].Membership.Members(), 2)
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, "n1:alive n2:alive", alive[0].sees())
+		require.Equal(t, "n1:alive n2:alive", alive[1].sees())
+		require.Empty(t, alive[0].Membership.forgot)
+		require.True(t, serfLinked(alive...))
+	})
+}
+
 // Two that start at once under one name: the one with the later epoch gives up.
 func TestMeshTwinsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

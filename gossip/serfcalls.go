@@ -59,6 +59,7 @@ func (m *Membership) Forget(name string) error {
 	case len(found) == 0 && remembered == 0:
 		return fmt.Errorf("forget %q: %w", name, ErrNoMember)
 	}
+	m.tellAgain(found)
 	for _, s := range found {
 		if err := m.serf.RemoveFailedNodePrune(instanceName(s.origin, s.epoch)); err != nil {
 			return fmt.Errorf("forget %q: %w", name, err)
@@ -69,6 +70,52 @@ func (m *Membership) Forget(name string) error {
 		return file.write(m.dir)
 	}
 	return nil
+}
+
+// retelling is when to tell again that a start was forgotten.
+type retelling struct {
+	at    time.Time
+	after time.Duration
+}
+
+const (
+	// Serf tells the others to forget a start by four datagrams and no more, some
+	// of which it sends to nodes that have failed less than 30 s ago: with few
+	// left alive, all four may miss one. So they are told again, after 1 s, 2 s
+	// and so on, the last time when only those alive are told.
+	retellLeast = time.Second
+	retellMost  = 32 * time.Second
+)
+
+func (m *Membership) tellAgain(starts []nodeStart) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range starts {
+		m.forgot[s] = retelling{time.Now().Add(retellLeast), retellLeast}
+	}
+}
+
+// dueForgets returns the starts of which the others are to be told again that
+// they were forgotten. One that runs again is a member again. The lock is held.
+func (m *Membership) dueForgets(now time.Time) (due []nodeStart) {
+	for _, s := range m.starts {
+		if s.Status.running() {
+			delete(m.forgot, s.start())
+		}
+	}
+	for s, r := range m.forgot {
+		if now.Before(r.at) {
+			continue
+		}
+		due = append(due, s)
+		r.after *= 2
+		r.at = now.Add(r.after)
+		m.forgot[s] = r
+		if r.after > retellMost {
+			delete(m.forgot, s)
+		}
+	}
+	return due
 }
 
 // duePrunes returns the superseded starts whose time to be dropped everywhere

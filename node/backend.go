@@ -139,7 +139,7 @@ func (b backend) Now(filter chain.Filter) chain.Cursor {
 
 func (b backend) Mesh() *api.Mesh {
 	n := b.n
-	now := n.now()
+	now := n.clock()
 	sum := n.archive.Summary()
 	m := &api.Mesh{
 		Node: n.info.Node, Authority: n.info.Authority, Origin: n.info.Origin, Version: n.info.Version,

@@ -14,7 +14,7 @@ import (
 // refuses to publish until it is set.
 func (n *Node) lookAtClock() {
 	c := n.mesh.exchange.Clock()
-	was := n.clock()
+	was := n.compared()
 	n.mesh.clock.Store(&core.Reading{Clock: c, At: n.moment()})
 	off := c.Offset.Abs()
 	switch {
@@ -53,7 +53,7 @@ func (n *Node) lookAtOtherClocks() {
 // clockOff is how far a member's clock is off the median of the mesh's, 0
 // where it may be.
 func (n *Node) clockOff(m gossip.MemberState) time.Duration {
-	c := n.clock()
+	c := n.compared()
 	c.Offset += m.Offset
 	if m.Self || !m.Measured || !core.ClockIsOff(c, n.cfg.MaxClockSkew) {
 		return 0
@@ -61,8 +61,8 @@ func (n *Node) clockOff(m gossip.MemberState) time.Duration {
 	return c.Offset
 }
 
-// clock is how the wall clock compares with the mesh's, as it is now.
-func (n *Node) clock() gossip.Clock {
+// compared is how the wall clock compares with the mesh's, as it is now.
+func (n *Node) compared() gossip.Clock {
 	if n.mesh == nil {
 		return gossip.Clock{}
 	}
@@ -81,7 +81,7 @@ func (n *Node) clockRefusal(c gossip.Clock) error {
 // clockMayPublish says why the clock, as it is now, keeps the node from
 // publishing. One that was set since the last look must not get into the chain.
 func (n *Node) clockMayPublish() error {
-	if c := n.clock(); core.ClockIsOff(c, n.cfg.MaxClockSkew) {
+	if c := n.compared(); core.ClockIsOff(c, n.cfg.MaxClockSkew) {
 		return n.clockRefusal(c)
 	}
 	return nil
@@ -89,8 +89,7 @@ func (n *Node) clockMayPublish() error {
 
 // moment is now on both of the node's clocks.
 func (n *Node) moment() gossip.At {
-	now := n.now()
-	return gossip.At{Mono: now.Sub(n.started), Wall: now.UnixMilli()}
+	return gossip.At{Mono: n.now().Sub(n.started), Wall: n.clock().UnixMilli()}
 }
 
 // endClockHolds applies what the clock holds back no longer: it may have waited
@@ -113,7 +112,7 @@ func (n *Node) endClockHolds() {
 	ctx, cancel := context.WithTimeout(context.Background(), watchEvery)
 	defer cancel()
 	_ = n.writer.do(ctx, func() error { // what fails is looked at again
-		now := n.now().UnixMilli()
+		now := n.clock().UnixMilli()
 		if err := n.ledger.SetLimit(n.timeLimit(now), now); err != nil {
 			return err
 		}
@@ -136,5 +135,5 @@ func (n *Node) timeLimit(now int64) int64 {
 		return 0
 	}
 	_, caughtUp, _ := n.state.state()
-	return core.TimeLimit(now, n.clock(), !caughtUp, n.cfg.MaxClockSkew)
+	return core.TimeLimit(now, n.compared(), !caughtUp, n.cfg.MaxClockSkew)
 }

@@ -53,6 +53,10 @@ type Config struct {
 	MeshKeys gossip.MeshKeys
 	// Hub connects nodes of one process without sockets, in place of Bind.
 	Hub *gossip.Hub
+	// Network is where Bind, Advertise and Join are addresses. Default: this
+	// machine's TCP and UDP. A gossip.MemNetwork is one within the process, for
+	// tests in virtual time and of a network's faults.
+	Network gossip.Network
 
 	// OnHandler is called with the node's Handler as soon as that can answer:
 	// before the mesh is joined and the own chain is recovered, which may take
@@ -68,6 +72,11 @@ type Config struct {
 	// half of it off the median of the mesh refuses to publish, and an update
 	// from further in the future is held. Default 10 s.
 	MaxClockSkew time.Duration
+
+	// Clock is the time of day, which updates are stamped with and the mesh
+	// compares. It may be wrong and jump; how long things take is not measured
+	// by it. Default: time.Now.
+	Clock func() time.Time
 
 	// Outbox bounds the drafts that wait to be committed. Default 16,384. More
 	// takes bursts; fewer makes callers notice sooner that the disk is slow.
@@ -104,6 +113,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Outbox == 0 {
 		c.Outbox = defaultOutbox
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -168,6 +180,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: CacheBytes: %d is negative", ErrConfig, c.CacheBytes)
 	case c.Hub != nil && c.Bind != "":
 		return fmt.Errorf("%w: Hub and Bind: one or the other", ErrConfig)
+	case c.Bind == "" && c.Network != nil:
+		return fmt.Errorf("%w: Network: needs Bind", ErrConfig)
 	case c.Bind == "" && len(c.Join) > 0:
 		return fmt.Errorf("%w: Join: needs Bind", ErrConfig)
 	}

@@ -71,13 +71,13 @@ func (n *Node) makeMesh(context.Context) error {
 	} else {
 		m.transport = gossip.Over(gossip.MeshOptions{
 			Key: n.key, Tags: tags, Bind: n.cfg.Bind, Advertise: n.cfg.Advertise, Ring: n.cfg.MeshKeys, Join: n.cfg.Join,
-			DataDir: n.cfg.DataDir, Logger: n.log, Meters: meters,
+			DataDir: n.cfg.DataDir, Network: n.cfg.Network, Logger: n.log, Meters: meters,
 		})
 		transport = m.transport
 	}
 	n.mesh = m
 	m.exchange = gossip.NewExchange(gossip.Config{
-		Self: n.info.Origin, Epoch: uint64(n.started.UnixNano()), Durable: n.info.Durable, Transport: transport, Logger: n.log,
+		Self: n.info.Origin, Epoch: uint64(n.started.UnixNano()), Durable: n.info.Durable, Transport: transport, Logger: n.log, Clock: n.clock,
 		OnAcked: n.noteAck, OnCaughtUp: n.noteCaughtUp, OnMembers: n.noteMembers,
 	}, books{n})
 	n.onClose("mesh", n.leave)
@@ -143,7 +143,7 @@ const (
 
 // lookAtHeld warns of updates that wait for so long that somebody should look.
 func (n *Node) lookAtHeld() {
-	now := n.now()
+	now := n.clock()
 	if now.Sub(n.mesh.heldSaid) < heldAgain {
 		return
 	}

@@ -104,7 +104,7 @@ func (n *Node) stateMetrics() []prometheus.Collector {
 		gauge("tidings_held_oldest_seconds", "Age of the oldest held update, 0 if none is.", func() float64 {
 			oldest := 0.0
 			for _, h := range n.archive.Summary().Held {
-				oldest = max(oldest, n.now().Sub(h.Since).Seconds())
+				oldest = max(oldest, n.clock().Sub(h.Since).Seconds())
 			}
 			return oldest
 		}),
@@ -118,7 +118,7 @@ func (n *Node) stateMetrics() []prometheus.Collector {
 			return float64(frozen)
 		}),
 		gauge("tidings_clock_offset_seconds", "Own wall clock less the median of the mesh's, 0 while fewer than three can be compared.", func() float64 {
-			if c := n.clock(); c.Count >= 3 {
+			if c := n.compared(); c.Count >= 3 {
 				return c.Offset.Seconds()
 			}
 			return 0

@@ -25,7 +25,8 @@ type Node struct {
 	cfg     Config
 	log     *slog.Logger
 	info    api.Info
-	now     func() time.Time
+	now     func() time.Time // how long things take
+	clock   func() time.Time // the time of day
 	started time.Time
 	joined  time.Time // the mesh
 
@@ -84,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func newNode(cfg Config) *Node {
-	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, state: newReadiness(), closed: make(chan struct{}), failed: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, clock: cfg.Clock, state: newReadiness(), closed: make(chan struct{}), failed: make(chan struct{})}
 	n.started = n.now()
 	return n
 }
@@ -156,7 +157,7 @@ func (n *Node) openStore(context.Context) error {
 func (n *Node) openLedger(context.Context) error {
 	c := chain.Config{
 		Node: n.info.Node, Authority: n.info.Authority, Zone: n.cfg.Zone, CacheBytes: n.cfg.CacheBytes,
-		Limit: n.timeLimit(n.now().UnixMilli()),
+		Limit: n.timeLimit(n.clock().UnixMilli()),
 	}
 	if n.dir != nil {
 		c.Key, c.Predecessor = n.dir.Key(), n.dir.Identity().Predecessor
@@ -169,7 +170,7 @@ func (n *Node) openLedger(context.Context) error {
 	}
 	n.key = c.Key
 	n.info.Origin = chain.OriginOf(c.Key.Public().(ed25519.PublicKey))
-	ledger, err := chain.NewLedger(n.store, c, n.now().UnixMilli())
+	ledger, err := chain.NewLedger(n.store, c, n.clock().UnixMilli())
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/chain/store"
+	"github.com/tidings-mesh/tidings/gossip"
 	"github.com/tidings-mesh/tidings/node"
 )
 
@@ -252,7 +253,7 @@ func TestDataDirectoryIsOneNodesOwn(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, c := range []node.Config{{}, {Name: "a\n"}, {Name: "a", Join: []string{"127.0.0.1:1"}}, {Name: "a", RecoverWait: -1}} {
+	for _, c := range []node.Config{{}, {Name: "a\n"}, {Name: "a", Join: []string{"127.0.0.1:1"}}, {Name: "a", RecoverWait: -1}, {Name: "a", Network: gossip.NewMemNetwork()}} {
 		_, err := node.Open(t.Context(), c)
 		require.ErrorIs(t, err, node.ErrConfig)
 	}

@@ -24,7 +24,7 @@ func (n *Node) members() []api.Member {
 	if n.mesh == nil {
 		return []api.Member{self}
 	}
-	if c := n.clock(); core.ClockIsOff(c, n.cfg.MaxClockSkew) {
+	if c := n.compared(); core.ClockIsOff(c, n.cfg.MaxClockSkew) {
 		self.ClockOffMs = c.Offset.Milliseconds()
 	}
 	out := []api.Member{self}
@@ -132,7 +132,7 @@ func (n *Node) heardFrom(authorities []string) time.Duration {
 			}
 		}
 	}
-	now := n.now()
+	now := n.clock()
 	for _, c := range n.archive.Chains() {
 		if !slices.Contains(authorities, c.Genesis.Authority) {
 			continue

@@ -55,7 +55,7 @@ func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 	}
 	w.core = core.NewWriter(core.WriterConfig{
 		Ledger: ledger, Archive: n.archive, Store: n.store,
-		Now: n.now, Wall: func() int64 { return n.now().UnixMilli() },
+		Now: n.now, Wall: func() int64 { return n.clock().UnixMilli() },
 		MayPublish: n.mayPublish, TimeLimit: n.timeLimit, Stage: n.stageKnown, Heard: n.heard,
 		Measured: n.metrics.committed,
 		Failed: func(err error) {
@@ -68,7 +68,7 @@ func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 
 // heard passes on what a commit or a sync did. It is the writer's.
 func (n *Node) heard(c *core.Committed) {
-	n.metrics.updates(c.Effects, n.info.Origin, n.now())
+	n.metrics.updates(c.Effects, n.info.Origin, n.clock())
 	for _, f := range c.Effects.Frozen {
 		n.log.Error("chain frozen: nothing more of it is accepted", "origin", f.Origin, "after", f.After,
 			"reason", f.Reason.String(), "detail", f.Detail)
