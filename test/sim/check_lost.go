@@ -65,9 +65,14 @@ func (c *checkAcked) holders(j *judge, a *judgedAck) map[judgedDisk]int {
 
 func (j *judge) diskOf(node, pos int) judgedDisk { return judgedDisk{node, j.eraOf(node, pos)} }
 
-// counted holds the number in an acknowledgement to what could be counted.
+// counted holds the number in an acknowledgement to the nodes that could be
+// counted: one that lost its disk and took the update again is one.
 func (c *checkAcked) counted(j *judge, a *judgedAck) {
-	if n := len(c.holders(j, a)); a.Acks > n {
+	nodes := map[int]bool{}
+	for disk := range c.holders(j, a) {
+		nodes[disk.node] = true
+	}
+	if n := len(nodes); a.Acks > n {
 		j.reportDraft("C1", a.Draft, one(a.ID), "acknowledged by %d nodes, when %d with a disk had it", a.Acks, n)
 	}
 }

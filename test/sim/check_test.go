@@ -135,7 +135,7 @@ var ackedCases = []historyCase{
 		s.crash(s.nodes[1], 0, true, s.newOrigin())
 		return s.finish()
 	}},
-	{"a node whose disk was lost counts again with the next one", "", 2, func(s *story) *History {
+	{"a node whose disk was lost counts again with the next one", "C1", 2, func(s *story) *History {
 		u := s.publish(s.nodes[0], "order/1", "")
 		s.catchUp(s.nodes[1], 9)
 		s.crash(s.nodes[1], 0, true, s.newOrigin())
