@@ -342,6 +342,9 @@ func (a *Archive) History(subject string) iter.Seq2[*Update, error] {
 			if err == nil {
 				u, err = a.Update(stamp.ID)
 			}
+			if errors.Is(err, ErrNotFound) {
+				continue // it was taken back since the call
+			}
 			more = yield(u, err) && err == nil
 		}
 		if err := it.Close(); err != nil && more {

@@ -293,3 +293,22 @@ func TestRepublish(t *testing.T) {
 	}
 	require.Equal(t, chain.Seq(1), peer.ledger.Applied(said[0].ID.Origin).Seq, "what it depends on is not here")
 }
+
+// A history that is being read when its updates are taken back ends without
+// them, and without an error.
+func TestHistoryWhileTakenBack(t *testing.T) {
+	trunk, one, other, _, f := forked()
+	p := newParty(t, "honest", "reader")
+	p.mustTake(t, trunk)
+	p.mustTake(t, one)
+	var got []chain.ID
+	for u, err := range p.archive.History("order/1") {
+		require.NoError(t, err)
+		got = append(got, u.ID)
+		if len(got) == 1 {
+			_, err := p.take(t, other.Append(nil), 5000)
+			require.NoError(t, err)
+		}
+	}
+	require.Equal(t, []chain.ID{f.id(2)}, got)
+}

@@ -137,12 +137,18 @@ func (e *Engine) onFreeze(p *peer, f *Freeze) {
 	e.out.Accept = append(e.out.Accept, Accept{ID: e.nextID, From: p.origin, Freeze: v})
 }
 
+// endsMost bounds the freezes of which it is kept that a peer knows them. It is
+// sent the others though it may have them.
+const endsMost = 4096
+
 func (p *peer) knowsEnd(id chain.ID) {
-	if p.freezes.knows == nil {
-		p.freezes.knows = map[chain.Origin]chain.Seq{}
+	f := &p.freezes
+	if f.knows == nil {
+		f.knows = map[chain.Origin]chain.Seq{}
 	}
-	if after, ok := p.freezes.knows[id.Origin]; !ok || id.Seq < after {
-		p.freezes.knows[id.Origin] = id.Seq
+	after, ok := f.knows[id.Origin]
+	if !ok && len(f.knows) < endsMost || ok && id.Seq < after {
+		f.knows[id.Origin] = id.Seq
 	}
 }
 

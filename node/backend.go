@@ -147,7 +147,7 @@ func (b backend) Mesh() *api.Mesh {
 	sum := n.archive.Summary()
 	m := &api.Mesh{
 		Node: n.info.Node, Authority: n.info.Authority, Origin: n.info.Origin, Version: n.info.Version,
-		Converged: n.Converged(), Root: sum.Root, Members: n.members(), Chains: []api.Chain{}, Held: []api.Held{}, Freezes: []api.Freeze{},
+		Converged: n.Converged(), Root: sum.Root, Members: n.members(), Chains: []api.Chain{}, Held: []api.Held{},
 		Store: api.StoreStats{Bytes: n.store.Bytes(), Updates: sum.Updates, Subjects: sum.Subjects},
 	}
 	if err := n.archive.Failed(); err != nil {

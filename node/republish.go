@@ -95,8 +95,9 @@ func (n *Node) publishAgain(ctx context.Context, o chain.Origin, again []*chain.
 			}
 			done.Add(u.ID.Seq)
 		}
-		n.ledger.PutPrivate(republishedRecord(o), done.Append(nil))
-		return nil
+		record, err := done.Encode()
+		n.ledger.PutPrivate(republishedRecord(o), record)
+		return err
 	})
 	return errors.Join(err, refused)
 }

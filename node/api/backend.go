@@ -131,7 +131,7 @@ type Mesh struct {
 	Members   []Member     `json:"members"`
 	Chains    []Chain      `json:"chains"`
 	Held      []Held       `json:"held"`
-	Freezes   []Freeze     `json:"freezes"`
+	Freezes   []Freeze     `json:"freezes,omitempty"`
 	Store     StoreStats   `json:"store"`
 }
 

@@ -1,11 +1,11 @@
 package core
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 
 	"github.com/tidings-mesh/tidings/chain"
-	"github.com/tidings-mesh/tidings/chain/wire"
 )
 
 // Spans are seqs of one chain: which of its updates were published again. A
@@ -43,41 +43,33 @@ func (s *Spans) Add(seq chain.Seq) {
 	}
 }
 
-// Append writes them as an array of first and last in turn.
-func (s *Spans) Append(dst []byte) []byte {
-	dst = wire.AppendArray(dst, 2*len(s.spans))
-	for _, p := range s.spans {
-		dst = wire.AppendUint(wire.AppendUint(dst, uint64(p.first)), uint64(p.last))
+// Encode writes them as JSON: an array of [first, last].
+func (s *Spans) Encode() ([]byte, error) {
+	pairs := make([][2]chain.Seq, len(s.spans))
+	for i, p := range s.spans {
+		pairs[i] = [2]chain.Seq{p.first, p.last}
 	}
-	return dst
+	return json.Marshal(pairs)
 }
 
-// DecodeSpans reads what Append wrote. No bytes are none.
+// DecodeSpans reads what Encode wrote. No bytes are none.
 func DecodeSpans(b []byte) (*Spans, error) {
 	s := &Spans{}
 	if len(b) == 0 {
 		return s, nil
 	}
-	d := wire.NewDecoder(b)
-	n := d.Array()
-	if n%2 != 0 || n > d.Remaining() {
-		d.Fail("%d items for spans", n)
-	}
-	before := uint64(0)
-	for range n / 2 {
-		first, last := d.Uint(), d.Uint()
-		// Spans that border on each other are one.
-		if d.Err() == nil && (first < before+2 && before > 0 || first == 0 || last < first || last > 1<<63-1) {
-			d.Fail("span from %d to %d", first, last)
-		}
-		if d.Err() != nil {
-			break
-		}
-		s.spans = append(s.spans, span{chain.Seq(first), chain.Seq(last)})
-		before = last
-	}
-	if err := d.End(); err != nil {
+	var pairs [][2]chain.Seq
+	if err := json.Unmarshal(b, &pairs); err != nil {
 		return nil, fmt.Errorf("record of what was published again: %w: %w", chain.ErrCorrupt, err)
+	}
+	before := chain.Seq(0)
+	for i, p := range pairs {
+		// Spans that border on each other are one.
+		if p[0] == 0 || p[1] < p[0] || i > 0 && (p[0] <= before || p[0]-before < 2) {
+			return nil, fmt.Errorf("record of what was published again: span from %d to %d after %d: %w", p[0], p[1], before, chain.ErrCorrupt)
+		}
+		s.spans = append(s.spans, span{p[0], p[1]})
+		before = p[1]
 	}
 	return s, nil
 }
