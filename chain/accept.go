@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Verdict says what became of a run.
@@ -13,12 +14,13 @@ const (
 	Duplicate                    // all of it was here
 	Gap                          // updates before it are missing
 	Forked                       // it is at odds with what is here; the chain is frozen
-	Invalid                      // it breaks a rule; the chain is frozen
+	Invalid                      // it breaks a rule; the chain is frozen after what is good of it
 	Refused                      // the chain was frozen before
+	Diverged                     // it follows on another update than is here; see Outcome.From
 )
 
 func (v Verdict) String() string {
-	names := [...]string{"", "accepted", "duplicate", "gap", "forked", "invalid", "refused"}
+	names := [...]string{"", "accepted", "duplicate", "gap", "forked", "invalid", "refused", "diverged"}
 	if int(v) < len(names) {
 		return names[v]
 	}
@@ -33,8 +35,12 @@ type Outcome struct {
 	Duplicates int  // updates that were
 	// Missing are updates that the new ones depend on and that are not here.
 	Missing []ID
-	// Err is the reason for Forked, Invalid and Refused. It wraps ErrFork,
-	// ErrInvalid or ErrFrozen.
+	// From is set where what the sender has of the chain parts from what is
+	// here before what it sent. Fetching the chain from it from that seq on, in
+	// order, and again from what that says, leads to the proof of a fork.
+	From Seq
+	// Err is the reason for Forked, Invalid, Refused and Diverged. It wraps
+	// ErrFork, ErrInvalid or ErrFrozen.
 	Err error
 }
 
@@ -46,8 +52,8 @@ var (
 
 // Accept takes a run that was verified. It never refuses one for what is not
 // here: an update whose dependencies are missing is received and held. The
-// error is the store's; every other trouble is in the outcome, and but for a
-// freeze it leaves the ledger as it was. now is in Unix milliseconds.
+// error is the store's; every other trouble is in the outcome. now is in Unix
+// milliseconds.
 func (l *Ledger) Accept(r *Run, now int64) (Outcome, error) {
 	c := l.chains[r.Origin]
 	if c == nil {
@@ -60,11 +66,11 @@ func (l *Ledger) Accept(r *Run, now int64) (Outcome, error) {
 	if err == nil {
 		err = l.settle(now)
 	}
-	if c.tail.Seq == 0 && c != l.self {
+	if c.tail.Seq == 0 && c != l.self && c.frozen == nil {
 		delete(l.chains, r.Origin)
 	}
 	out.Head = c.tail.Head
-	if out.Verdict == Accepted {
+	if out.New > 0 {
 		out.Missing = l.missing(c)
 	}
 	return out, err
@@ -72,8 +78,9 @@ func (l *Ledger) Accept(r *Run, now int64) (Outcome, error) {
 
 func (l *Ledger) accept(c *chainState, r *Run, now int64) (Outcome, error) {
 	head := c.tail.Head
+	ended := c.frozen != nil && head.Seq == c.frozen.After
 	if r.First > head.Seq+1 {
-		if c.frozen != nil {
+		if ended {
 			return refused(c), nil // what is missing would be refused too
 		}
 		return Outcome{Verdict: Gap}, nil
@@ -90,14 +97,13 @@ func (l *Ledger) accept(c *chainState, r *Run, now int64) (Outcome, error) {
 			want = r.Entries[known-1].Hash
 		}
 		if have != want {
-			return l.freeze(c, r, FreezeFork, fmt.Errorf("%w: seq %d has hash %s here and %s in the run from %d to %d",
-				ErrFork, at, have, want, r.First, r.Last())), nil
+			return l.diverged(c, r, known)
 		}
 	}
 	if known == len(r.Entries) {
 		return Outcome{Verdict: Duplicate, Duplicates: known}, nil
 	}
-	if c.frozen != nil {
+	if ended {
 		return refused(c), nil
 	}
 	return l.receive(c, r, known, now)
@@ -107,35 +113,58 @@ func refused(c *chainState) Outcome {
 	return Outcome{Verdict: Refused, Err: fmt.Errorf("%w: %s", ErrFrozen, c.frozen)}
 }
 
-// receive takes the entries of a run after the first known ones.
+// receive takes the entries of a run after the first known ones, up to one that
+// breaks a rule or lies beyond a freeze. What comes after that is kept too, as
+// it came, up to the run's end: only there is the signature that covers what is
+// good, and shows what is not.
 func (l *Ledger) receive(c *chainState, r *Run, known int, now int64) (Outcome, error) {
-	p := c.tail.begin()
+	was := heads{c.tail.Head, c.applied}
+	last := r.Last()
+	if c.frozen != nil {
+		last = min(last, c.frozen.After)
+	}
+	var broken error
 	updates := make([]*Update, 0, len(r.Entries)-known)
-	for i := known; i < len(r.Entries); i++ {
+	for i := known; c.tail.Seq < last; i++ {
 		u, err := c.tail.Next(&r.Entries[i])
 		if err != nil {
-			c.tail.back(p)
-			return l.freeze(c, r, FreezeInvalid, fmt.Errorf("%w: %w", ErrInvalid, err)), nil
+			broken = fmt.Errorf("%w: %w", ErrInvalid, err)
+			break
 		}
 		updates = append(updates, u)
 	}
-	c.tail.end()
-	l.touched(c, heads{p.head, c.applied})
-	c.began = c.began || p.head.Seq == 0
-	for i, u := range updates {
+	if c.tail.Seq == 0 {
+		return Outcome{Verdict: Invalid, Err: broken}, nil // there is no chain that could be frozen
+	}
+	l.touched(c, was)
+	c.began = c.began || was.received.Seq == 0
+	for i := known; i < len(r.Entries); i++ {
 		var seal []byte
-		if i == len(updates)-1 {
+		if i == len(r.Entries)-1 {
 			seal = r.Signature[:]
 		}
-		l.putUpdate(u, &r.Entries[known+i], seal)
+		e := &r.Entries[i]
+		if i-known >= len(updates) {
+			l.putEvidence(ID{r.Origin, r.First + Seq(i)}, e, seal)
+			continue
+		}
+		u := updates[i-known]
+		l.putUpdate(u, e, seal)
 		if err := l.adoptKey(u, now); err != nil {
 			return Outcome{}, err
 		}
 	}
-	if err := l.applyChain(c, now); err != nil {
-		return Outcome{}, err
+	out := Outcome{Verdict: Accepted, New: len(updates), Duplicates: known}
+	if broken != nil {
+		out.Verdict, out.Err = Invalid, broken
+		if err := l.stop(c, &Freeze{
+			Origin: r.Origin, After: c.tail.Seq, Reason: FreezeInvalid, Key: c.tail.Key(),
+			Detail: broken.Error(), Proof: [][]byte{r.Append(nil)}, verified: true,
+		}); err != nil {
+			return Outcome{}, err
+		}
 	}
-	return Outcome{Verdict: Accepted, New: len(updates), Duplicates: known}, nil
+	return out, l.applyChain(c, now)
 }
 
 // missing are the updates that a chain waits for and that are not received.
@@ -164,38 +193,22 @@ func (l *Ledger) hashAt(c *chainState, seq Seq) (Hash, error) {
 	return u.Hash, nil
 }
 
-// freeze stops a chain where it stands and keeps the run that shows why.
-func (l *Ledger) freeze(c *chainState, r *Run, reason FreezeReason, why error) Outcome {
-	verdict := Forked
-	if reason == FreezeInvalid {
-		verdict = Invalid
-	}
-	if c.frozen == nil && c.tail.Seq > 0 {
-		l.stop(c, &Freeze{Origin: c.tail.Origin, After: c.tail.Seq, Reason: reason, Detail: why.Error(), Proof: r.Append(nil)})
-	}
-	return Outcome{Verdict: verdict, Err: why}
-}
-
-// stop freezes a chain, of whose freezes the lowest counts.
-func (l *Ledger) stop(c *chainState, f *Freeze) {
-	if was := c.frozen; was != nil {
-		if was.After <= f.After {
-			return
-		}
-		l.root.sub(freezeTerm(was))
-	}
-	l.touch(c)
-	c.frozen = f
-	l.root.add(freezeTerm(f))
-	l.tx.batch.Set(appendChainKey(nil, keyFreeze, f.Origin), appendFreeze(nil, f))
-	l.tx.effects.Frozen = append(l.tx.effects.Frozen, f)
-	l.wake(c)
-}
-
 // Frozen returns why a chain was stopped, nil if it was not.
 func (l *Ledger) Frozen(o Origin) *Freeze {
 	if c := l.chains[o]; c != nil {
 		return c.frozen
 	}
 	return nil
+}
+
+// Freezes are the freezes of all chains that were stopped, by origin.
+func (l *Ledger) Freezes() []*Freeze {
+	var out []*Freeze
+	for _, c := range l.chains {
+		if c.frozen != nil {
+			out = append(out, c.frozen)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Freeze) int { return a.Origin.Compare(b.Origin) })
+	return out
 }

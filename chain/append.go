@@ -55,20 +55,7 @@ func (l *Ledger) Append(p *Prepared, now int64) (Receipt, error) {
 		Cause: p.cause, Hook: p.hook, Depth: depth, Key: tag,
 	}
 	u.Deps = append(u.Deps, s.state.Attach(own, u.Deps, MaxDeps-len(u.Deps))...)
-	slices.SortFunc(u.Deps, ID.Compare)
-	u.Deps = slices.Compact(u.Deps)
-	if l.self.tail.Seq == 0 {
-		g := &Update{Kind: KindGenesis, Delta: l.genesis.AppendBody(nil)}
-		if err := l.link(g, now); err != nil {
-			return Receipt{}, err
-		}
-	}
-	if err := l.link(u, now); err != nil {
-		return Receipt{}, err
-	}
-	r := Receipt{ID: u.ID, Subject: u.Subject, HLC: u.HLC, Deps: u.Deps}
-	l.remember(tag, r, now)
-	return r, nil
+	return l.add(u, now)
 }
 
 // authority is whom the own chain is written for, which it says once and for

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 )
@@ -64,7 +63,7 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 	waited := c.applied.Seq
 	l.unblock(c)
 	moved := false
-	for c.applied.Seq < c.tail.Seq && (c.frozen == nil || c.applied.Seq < c.frozen.After) {
+	for c.applied.Seq < c.tail.Seq {
 		if c.applied.Seq > waited {
 			since = now
 		}
@@ -76,18 +75,16 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 		if err != nil {
 			return err
 		}
-		if waiting := l.unmet(u); len(waiting) > 0 {
+		waiting, err := l.unmet(u)
+		if err != nil {
+			return err
+		}
+		if len(waiting) > 0 {
 			l.hold(c, &block{id: u.ID, reason: HeldDependency, waiting: waiting, since: since})
 			break
 		}
 		if l.limit > 0 && u.HLC.Millis() > l.limit && u.ID.Seq > c.admitted {
 			l.hold(c, &block{id: u.ID, reason: HeldClock, since: since})
-			break
-		}
-		if err := l.checkDepTimes(u); err != nil {
-			if err := l.freezeAtApply(c, u, err); err != nil {
-				return err
-			}
 			break
 		}
 		if err := l.apply(c, u); err != nil {
@@ -101,15 +98,30 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 	return nil
 }
 
-// unmet are the dependencies of u that are not applied.
-func (l *Ledger) unmet(u *Update) []ID {
+// unmet are the dependencies that u waits for: those that are not applied, and
+// those that are and whose time is not below u's. Of an honest update there is
+// none of these, but where the chain that it depends on was forked: then what is
+// here under that ID is not what its author saw, who may not be blamed for it.
+// It goes on once the fork is proved, for the dependency is beyond a freeze then.
+func (l *Ledger) unmet(u *Update) ([]ID, error) {
 	var ids []ID
 	for _, id := range u.Deps {
 		if !l.met(id) {
 			ids = append(ids, id)
+			continue
+		}
+		if l.Applied(id.Origin).Seq < id.Seq {
+			continue // beyond a freeze
+		}
+		s, err := l.stampOf(id)
+		if err != nil {
+			return nil, err
+		}
+		if s.HLC >= u.HLC {
+			ids = append(ids, id)
 		}
 	}
-	return ids
+	return ids, nil
 }
 
 func (l *Ledger) hold(c *chainState, b *block) {
@@ -135,34 +147,6 @@ func (l *Ledger) unblock(c *chainState) {
 	}
 	c.block = nil
 	l.held--
-}
-
-// checkDepTimes finds an update whose time is not above that of all that it
-// depends on. It can be told only now, when they are here.
-func (l *Ledger) checkDepTimes(u *Update) error {
-	for _, id := range u.Deps {
-		if l.Applied(id.Origin).Seq < id.Seq {
-			continue // beyond a freeze
-		}
-		s, err := l.stampOf(id)
-		if err != nil {
-			return err
-		}
-		if s.HLC >= u.HLC {
-			return fmt.Errorf("%w: %s at %s depends on %s at %s, which is not before it", ErrInvalid, u.ID, u.HLC, id, s.HLC)
-		}
-	}
-	return nil
-}
-
-// freezeAtApply stops a chain before an update that only now turns out to
-// break a rule, unless err is the store's.
-func (l *Ledger) freezeAtApply(c *chainState, u *Update, err error) error {
-	if !errors.Is(err, ErrInvalid) {
-		return err
-	}
-	l.stop(c, &Freeze{Origin: c.tail.Origin, After: u.ID.Seq - 1, Reason: FreezeInvalid, Detail: err.Error()})
-	return nil
 }
 
 // apply makes u count.

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"sync"
-
-	"github.com/tidings-mesh/tidings/chain/wire"
 )
 
 // ErrNotFound is wrapped when what is asked for is not here.
@@ -23,7 +20,9 @@ type Archive struct {
 
 	mu      sync.RWMutex // protects what follows
 	chains  map[Origin]*ChainInfo
-	applied Frontier // a snapshot that nobody writes to, nil if it has to be made
+	frozen  map[Origin]*Freeze // also of chains of which nothing is here
+	told    Frontier           // a snapshot of where frozen ends them, that nobody writes to
+	applied Frontier           // a snapshot that nobody writes to, nil if it has to be made
 	changed chan struct{}
 	summary Summary
 	failed  error
@@ -53,15 +52,21 @@ type Summary struct {
 // NewArchive returns the archive of a ledger that was just opened, with all
 // that it holds published. Its owner publishes each batch from then on.
 func NewArchive(l *Ledger) *Archive {
-	a := &Archive{store: l.store, chains: map[Origin]*ChainInfo{}, changed: make(chan struct{})}
+	a := &Archive{
+		store: l.store, chains: map[Origin]*ChainInfo{}, frozen: map[Origin]*Freeze{}, told: Frontier{},
+		changed: make(chan struct{}),
+	}
 	for o, c := range l.chains {
-		if c.tail.Seq > 0 {
-			applied := c.applied
-			if c.dirty {
-				applied = c.was.applied // what opening applied is not committed yet
-			}
-			a.chains[o] = &ChainInfo{c.tail.Genesis, c.tail.Head, applied, c.frozen}
-			a.summary.Updates += uint64(c.tail.Seq) - 1
+		at := heads{c.tail.Head, c.applied}
+		if c.dirty {
+			at = c.was // what opening applied is not committed yet
+		}
+		if at.received.Seq > 0 {
+			a.chains[o] = &ChainInfo{c.tail.Genesis, at.received, at.applied, c.frozen}
+			a.summary.Updates += uint64(at.received.Seq) - 1
+		}
+		if c.frozen != nil {
+			a.frozen[o], a.told[o] = c.frozen, c.frozen.After
 		}
 	}
 	a.summarize(l)
@@ -94,11 +99,14 @@ func (a *Archive) Publish(l *Ledger, e *Effects) {
 			a.applied = nil
 		}
 		c.Received, c.Applied = h.Received, h.Applied
-	}
-	for _, f := range e.Frozen {
-		if c := a.chains[f.Origin]; c != nil {
-			c.Frozen = f
+		c.Frozen = a.frozen[h.Received.Origin]
+		if h.Received.Seq == 0 {
+			delete(a.chains, h.Received.Origin)
+			a.summary.Updates++
 		}
+	}
+	if len(e.Frozen) > 0 {
+		a.publishFreezes(e.Frozen)
 	}
 	a.summarize(l)
 	close(a.changed)
@@ -119,17 +127,24 @@ func (a *Archive) Fail(err error) {
 
 // Frontier is what is applied. It must not be written to.
 func (a *Archive) Frontier() Frontier {
-	f, _ := a.snapshot()
+	f, _, _ := a.snapshot()
 	return f
 }
 
-// snapshot is the frontier and a channel that is closed at the next change.
-func (a *Archive) snapshot() (Frontier, <-chan struct{}) {
+// Now is the place after all that is applied.
+func (a *Archive) Now(filter Filter) Cursor {
+	applied, told, _ := a.snapshot()
+	return Cursor{Frontier: applied.Clone(), Filter: filter.Hash(), Told: told.Clone()}
+}
+
+// snapshot is what is applied, where chains were ended, and a channel that is
+// closed at the next change.
+func (a *Archive) snapshot() (applied, told Frontier, changed <-chan struct{}) {
 	a.mu.RLock()
-	f, changed := a.applied, a.changed
+	applied, told, changed = a.applied, a.told, a.changed
 	a.mu.RUnlock()
-	if f != nil {
-		return f, changed
+	if applied != nil {
+		return applied, told, changed
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -141,7 +156,7 @@ func (a *Archive) snapshot() (Frontier, <-chan struct{}) {
 			}
 		}
 	}
-	return a.applied, a.changed
+	return a.applied, a.told, a.changed
 }
 
 // Summary is the published state of the ledger.
@@ -167,12 +182,6 @@ func (a *Archive) Head(o Origin) Head {
 		return c.Received
 	}
 	return Head{Origin: o}
-}
-
-// Frozen is why a chain was stopped, nil if it was not.
-func (a *Archive) Frozen(o Origin) *Freeze {
-	c, _ := a.Info(o)
-	return c.Frozen
 }
 
 // Failed is the error that Fail was called with, nil before.
@@ -225,7 +234,7 @@ func (a *Archive) wait(ctx context.Context, changed <-chan struct{}) error {
 // of a ledger that has failed.
 func (a *Archive) Wait(ctx context.Context, f Frontier) error {
 	for {
-		applied, changed := a.snapshot()
+		applied, _, changed := a.snapshot()
 		if applied.Covers(f) {
 			return nil
 		}
@@ -276,7 +285,7 @@ func (a *Archive) View(ctx context.Context, subject string) (*State, <-chan stru
 		if err != nil {
 			return nil, nil, err
 		}
-		if applied, _ := a.snapshot(); s.within(applied) {
+		if applied, _, _ := a.snapshot(); s.within(applied) {
 			return s, changed, nil
 		}
 		if err := a.wait(ctx, changed); err != nil {
@@ -302,7 +311,7 @@ func (a *Archive) Subjects(ctx context.Context, p Prefix, from string) iter.Seq2
 			}
 			s, err := DecodeState(subject, append([]byte(nil), it.Value()...))
 			if err == nil {
-				if applied, _ := a.snapshot(); !s.within(applied) {
+				if applied, _, _ := a.snapshot(); !s.within(applied) {
 					s, _, err = a.View(ctx, subject)
 				}
 			}
@@ -333,6 +342,9 @@ func (a *Archive) History(subject string) iter.Seq2[*Update, error] {
 			if err == nil {
 				u, err = a.Update(stamp.ID)
 			}
+			if errors.Is(err, ErrNotFound) {
+				continue // it was taken back since the call
+			}
 			more = yield(u, err) && err == nil
 		}
 		if err := it.Close(); err != nil && more {
@@ -349,54 +361,4 @@ func (s *State) within(f Frontier) bool {
 		}
 	}
 	return true
-}
-
-// HeadsNote is the note to keep beside a store: the received heads, all of
-// which must be durable. CheckNote tells what is missing of them.
-func (a *Archive) HeadsNote() []byte {
-	chains := a.Chains()
-	slices.SortFunc(chains, func(x, y ChainInfo) int { return x.Received.Origin.Compare(y.Received.Origin) })
-	b := wire.AppendArray(nil, 3*len(chains))
-	for _, c := range chains {
-		b = wire.AppendBin(b, c.Received.Origin[:])
-		b = wire.AppendUint(b, uint64(c.Received.Seq))
-		b = wire.AppendBin(b, c.Received.Hash[:])
-	}
-	return b
-}
-
-// CheckNote returns the heads of a note that are not here: what the store has
-// lost. An empty note misses nothing.
-func (a *Archive) CheckNote(note []byte) ([]Head, error) {
-	if len(note) == 0 {
-		return nil, nil
-	}
-	d := newDecoder(note)
-	n := d.Array()
-	if n%3 != 0 {
-		d.Fail("note of %d items", n)
-	}
-	var lost []Head
-	for i := 0; i < n && d.Err() == nil; i += 3 {
-		var h Head
-		copy(h.Origin[:], d.BinLen(len(h.Origin)))
-		h.Seq = Seq(d.Uint())
-		copy(h.Hash[:], d.BinLen(len(h.Hash)))
-		if d.Err() != nil {
-			break
-		}
-		r, err := a.record(ID{h.Origin, h.Seq})
-		switch {
-		case errors.Is(err, ErrNotFound):
-			lost = append(lost, h)
-		case err != nil:
-			return nil, err
-		case r.hash != h.Hash:
-			return nil, fmt.Errorf("chain %s at seq %d has hash %s, and was noted with %s: %w", h.Origin, h.Seq, r.hash, h.Hash, ErrCorrupt)
-		}
-	}
-	if err := d.End(); err != nil {
-		return nil, fmt.Errorf("note of heads: %w: %w", ErrCorrupt, err)
-	}
-	return lost, nil
 }

@@ -109,8 +109,8 @@ func badContent(t *testing.T, near chain.Origin) map[string]struct {
 }
 
 // An update that its chain's key signed and that breaks a rule stops its chain
-// before the run that holds it, with that run as the proof. Nothing else
-// changes, and all else goes on.
+// right before it, however the runs are cut, with the run that holds it as the
+// proof. Nothing else changes, and all else goes on.
 func TestAcceptFreezesOnContent(t *testing.T) {
 	near := newForger("near")
 	for name, c := range badContent(t, near.origin) {
@@ -120,44 +120,78 @@ func TestAcceptFreezesOnContent(t *testing.T) {
 			p.mustTake(t, near.copy().genesis().run())
 			f.status(1, "order/1", `{"near":1}`, fresh(0, near.origin, 9)...)
 			p.mustTake(t, f.run())
-			good := f.copy().status(1, "order/1", `{"b":1}`).run()
-			bad := c.forge(f.status(1, "order/1", `{"b":2}`, num(0), num(0))).run()
-			before, root := p.dump(t), p.ledger.Root()
+			f.status(1, "order/1", `{"b":2}`, num(0), num(0))
+			cut := f.copy()
+			good, later := cut.run(), c.forge(cut).run()
+			bad := c.forge(f).run()
+			q := newParty(t, "another", "reader") // to which they come cut otherwise
+			for _, run := range [][]byte{served(t, p, near.origin), served(t, p, f.origin), good.Append(nil)} {
+				_, err := q.take(t, run, 5000)
+				require.NoError(t, err)
+			}
 
 			out, err := p.take(t, bad.Append(nil), 5000)
 			require.NoError(t, err)
 			require.Equal(t, chain.Invalid, out.Verdict)
 			require.ErrorIs(t, out.Err, chain.ErrInvalid)
 			require.ErrorIs(t, out.Err, c.want)
-			require.Equal(t, before, p.dump(t))
-			require.NotEqual(t, root, p.ledger.Root(), "a freeze is part of the root")
+			require.Equal(t, chain.Head{Origin: f.origin, Seq: 5, Hash: good.Head().Hash}, out.Head)
+			require.Equal(t, 1, out.New)
+			root := q.ledger.Root()
+			cutOut, err := q.take(t, later.Append(nil), 5000)
+			require.NoError(t, err)
+			require.Equal(t, out.Err.Error(), cutOut.Err.Error())
+			require.NotEqual(t, root, q.ledger.Root(), "a freeze is part of the root")
+			require.Equal(t, q.ledger.Root(), p.ledger.Root())
+			require.Equal(t, q.ledger.SyncRoot(), p.ledger.SyncRoot())
+			require.Equal(t, q.everything(t, testSubjects), p.everything(t, testSubjects))
 
 			for _, when := range []string{"now", "opened again"} {
 				frozen := p.ledger.Frozen(f.origin)
 				require.NotNil(t, frozen, when)
-				require.Equal(t, chain.Freeze{
-					Origin: f.origin, After: 4, Reason: chain.FreezeInvalid, Detail: out.Err.Error(), Proof: bad.Append(nil),
-				}, *frozen, when)
-				require.Equal(t, *frozen, *p.archive.Frozen(f.origin), when)
-				refused, err := p.take(t, good.Append(nil), 5000)
+				require.Equal(t, chain.FreezeInvalid, frozen.Reason)
+				require.Equal(t, chain.Seq(5), frozen.After)
+				require.Equal(t, out.Err.Error(), frozen.Detail)
+				require.Equal(t, [][]byte{bad.Append(nil)}, proof(t, p, f.origin).Proof)
+				require.Equal(t, frozen, p.archive.Frozen(f.origin), when)
+				was := p.dump(t)
+				refused, err := p.take(t, bad.Append(nil), 5000)
 				require.NoError(t, err)
 				require.Equal(t, chain.Refused, refused.Verdict, when)
 				require.ErrorIs(t, refused.Err, chain.ErrFrozen)
-				later := f.copy().status(1, "order/1", `{}`)
-				later.run()
-				refused, err = p.take(t, later.status(1, "order/1", `{}`).run().Append(nil), 5000)
+				beyond := f.copy().status(1, "order/1", `{}`)
+				beyond.run()
+				refused, err = p.take(t, beyond.status(1, "order/1", `{}`).run().Append(nil), 5000)
 				require.NoError(t, err)
 				require.Equal(t, chain.Refused, refused.Verdict, "a gap that nobody may fill")
-				require.Equal(t, before, p.dump(t), when)
-				was := p.ledger.Root()
+				require.Equal(t, was, p.dump(t), when)
+				root := p.ledger.Root()
 				p.open(t)
-				require.Equal(t, was, p.ledger.Root(), "opened again")
+				require.Equal(t, root, p.ledger.Root(), "opened again")
 			}
+			// All that counts is served, with what shows the freeze.
+			third := newParty(t, "third", "reader")
+			_, err = third.take(t, served(t, p, near.origin), 5000)
+			require.NoError(t, err)
+			out, err = third.take(t, served(t, p, f.origin), 5000)
+			require.NoError(t, err)
+			require.Equal(t, chain.Invalid, out.Verdict)
+			require.Equal(t, p.everything(t, testSubjects), third.everything(t, testSubjects))
+
 			other := newForger("other")
 			p.mustTake(t, other.genesis().status(1, "order/1", `{"c":1}`).run())
 			require.Equal(t, chain.Seq(2), p.ledger.Applied(other.origin).Seq)
 		})
 	}
+}
+
+// served is a whole chain as a peer serves it, in one run.
+func served(t *testing.T, p *party, o chain.Origin) []byte {
+	t.Helper()
+	runs, err := p.archive.Runs(o, 1, 1<<20)
+	require.NoError(t, err)
+	require.Len(t, runs, 1)
+	return runs[0]
 }
 
 // What is good about the headers above is: each bound is reached.
@@ -183,7 +217,7 @@ func TestAcceptAtTheBounds(t *testing.T) {
 	require.Len(t, p.ledger.Held()[0].WaitingFor, 64)
 }
 
-// A chain whose first run is wrong is not there at all: there is nothing to
+// A chain whose first update is wrong is not there at all: there is nothing to
 // freeze, and the same origin may still begin well.
 func TestAcceptRefusesBeginnings(t *testing.T) {
 	for name, forge := range map[string]func(*forger) *forger{
@@ -211,7 +245,6 @@ func TestAcceptRefusesBeginnings(t *testing.T) {
 			*f = *newForger("mallory")
 			return f.link(list(num(0), num(0), num(0)), body)
 		},
-		"bad after a good genesis": func(f *forger) *forger { return f.genesis().status(1, "", `{}`) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newParty(t, "honest", "reader")
@@ -222,7 +255,7 @@ func TestAcceptRefusesBeginnings(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, chain.Outcome{Verdict: chain.Invalid, Head: chain.Head{Origin: bad.Origin}, Err: out.Err}, out)
 				require.ErrorIs(t, out.Err, chain.ErrInvalid)
-				require.ErrorIs(t, out.Err, map[bool]error{true: chain.ErrSubject, false: chain.ErrEncoding}[name == "bad after a good genesis"])
+				require.ErrorIs(t, out.Err, chain.ErrEncoding)
 				require.Equal(t, before, p.dump(t))
 				require.Equal(t, root, p.ledger.Root())
 				require.Nil(t, p.ledger.Frozen(bad.Origin))
@@ -230,6 +263,21 @@ func TestAcceptRefusesBeginnings(t *testing.T) {
 			p.mustTake(t, newForger("mallory").genesis().status(1, "order/1", `{}`).run())
 		})
 	}
+}
+
+// One whose genesis is good, and what comes next is not, is there, and ends with
+// its genesis.
+func TestAcceptFreezesAfterGenesis(t *testing.T) {
+	p := newParty(t, "honest", "reader")
+	f := newForger("mallory").genesis()
+	good := f.copy().run()
+	out, err := p.take(t, f.status(1, "", `{}`).run().Append(nil), 5000)
+	require.NoError(t, err)
+	require.Equal(t, chain.Invalid, out.Verdict)
+	require.ErrorIs(t, out.Err, chain.ErrSubject)
+	require.Equal(t, good.Head(), out.Head)
+	require.Equal(t, chain.Seq(1), p.archive.Frozen(f.origin).After)
+	require.Equal(t, good.Head(), p.ledger.Applied(f.origin))
 }
 
 // A kind of update that this build does not know is stored, linked, served and

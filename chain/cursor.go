@@ -20,7 +20,8 @@ type Cursor struct {
 	Frontier Frontier
 	// Filter is a digest of the filter that the cursor was made with.
 	Filter FilterHash
-	// Told are the freezes that the consumer was told of, by origin.
+	// Told are the freezes that the consumer was told of: by origin, the seq
+	// after which it ends, which may be 0.
 	Told Frontier
 }
 
@@ -65,8 +66,8 @@ const (
 func (c Cursor) String() string {
 	b := wire.AppendArray(nil, 3)
 	b = wire.AppendBin(b, c.Filter[:])
-	b = appendFrontier(b, c.Frontier)
-	b = appendFrontier(b, c.Told)
+	b = appendFrontier(b, c.Frontier, 0)
+	b = appendFrontier(b, c.Told, 1)
 	sum := cursorChecksum(b)
 	return cursorVersion + base64.RawURLEncoding.EncodeToString(append(b, sum[:]...))
 }
@@ -76,19 +77,20 @@ func cursorChecksum(b []byte) [cursorSum]byte {
 	return [cursorSum]byte(sum[:])
 }
 
-// appendFrontier writes origins and seqs in ascending order of the origins.
-func appendFrontier(dst []byte, f Frontier) []byte {
+// appendFrontier writes origins and seqs, each with more added, in ascending
+// order of the origins. What is 0 then is not written.
+func appendFrontier(dst []byte, f Frontier, more Seq) []byte {
 	origins := f.Origins()
-	origins = slices.DeleteFunc(origins, func(o Origin) bool { return f[o] == 0 })
+	origins = slices.DeleteFunc(origins, func(o Origin) bool { return f[o]+more == 0 })
 	dst = wire.AppendArray(dst, 2*len(origins))
 	for _, o := range origins {
 		dst = wire.AppendBin(dst, o[:])
-		dst = wire.AppendUint(dst, uint64(f[o]))
+		dst = wire.AppendUint(dst, uint64(f[o]+more))
 	}
 	return dst
 }
 
-func (d *decoder) frontier() Frontier {
+func (d *decoder) frontier(more Seq) Frontier {
 	n := d.Array()
 	// An origin and a seq take 19 bytes at least.
 	if n%2 != 0 || n/2 > d.Remaining()/19 {
@@ -101,13 +103,13 @@ func (d *decoder) frontier() Frontier {
 		var o Origin
 		copy(o[:], d.BinLen(len(o)))
 		seq := d.Uint()
-		if d.Err() == nil && (seq == 0 || seq > maxSeq || (len(f) > 0 && o.Compare(last) <= 0)) {
+		if d.Err() == nil && (seq == 0 || seq > maxSeq+uint64(more) || (len(f) > 0 && o.Compare(last) <= 0)) {
 			d.Fail("frontier: origin %s at seq %d out of order or range", o, seq)
 		}
 		if d.Err() != nil {
 			return nil
 		}
-		f[o], last = Seq(seq), o
+		f[o], last = Seq(seq)-more, o
 	}
 	return f
 }
@@ -133,8 +135,8 @@ func ParseCursor(s string) (Cursor, error) {
 	d.ArrayLen(3)
 	var c Cursor
 	copy(c.Filter[:], d.BinLen(len(c.Filter)))
-	c.Frontier = d.frontier()
-	c.Told = d.frontier()
+	c.Frontier = d.frontier(0)
+	c.Told = d.frontier(1)
 	if err := d.End(); err != nil {
 		return Cursor{}, fmt.Errorf("%w: %w", ErrCursor, err)
 	}

@@ -21,7 +21,10 @@
 //     are folded: ledgers with equal roots have equal views and histories,
 //     byte for byte.
 //   - A chain whose key signed two updates of one seq, or an update that breaks
-//     a rule, is stopped there, and what it signed is kept.
+//     a rule, is stopped right before: a [Freeze], which its evidence proves to
+//     every other ledger. What was applied beyond is taken back. What a ledger
+//     shows follows from what it received and which chains are stopped, in
+//     whatever order it heard of these.
 //
 // It does not sync, send or wait; package node does. FORMAT.md has the bytes
 // of chains and of the store; store/FORMAT.md those of the files around that, and

@@ -11,7 +11,6 @@ func (l *Ledger) Sizes() map[string]int {
 	for _, c := range l.chains {
 		n["table"] += len(c.tail.table)
 		n["changed"] += len(c.tail.changed)
-		n["undo"] += len(c.tail.undo)
 	}
 	for _, waiting := range l.blocked {
 		n["blocked chains"] += len(waiting)
@@ -31,9 +30,6 @@ func (l *Ledger) CacheBytes() (counted, real int) {
 // AddFreeze puts a freeze into a root.
 func (r *Root) AddFreeze(f *Freeze) { r.add(freezeTerm(f)) }
 
-// Sizes are the lengths of what a tail notes of its table.
-func (t *Tail) Sizes() (changed, undo int) { return len(t.changed), len(t.undo) }
-
 // Missing are the updates that anything here waits for and that are not
 // received, by origin of what waits.
 func (l *Ledger) Missing() []ID {
@@ -46,3 +42,6 @@ func (l *Ledger) Missing() []ID {
 	}
 	return ids
 }
+
+// Changed is how much a tail notes of its table.
+func (t *Tail) Changed() int { return len(t.changed) }

@@ -12,8 +12,18 @@ type Feed struct {
 	Cursor  Cursor    // the place after the page
 	// UpToDate: nothing more was applied at the call that the filter admits.
 	UpToDate bool
-	// Behind are origins of which the cursor has seen more than is here.
+	// Behind are origins of which the cursor has seen more than is here, or a
+	// freeze that is not known here: what is here beyond it is withheld.
 	Behind []Origin
+	// Retracted are the chains of which the cursor had seen updates that count
+	// no more, by origin. The cursor after the page stands before these.
+	Retracted []Retraction
+}
+
+// Retraction says that the updates of a chain after a seq were taken back.
+type Retraction struct {
+	Origin Origin
+	After  Seq
 }
 
 // maxFeedBytes bounds the bodies of a page.
@@ -26,13 +36,15 @@ const maxFeedBytes = 4 << 20
 // asked now and then whether a page that found little shall end; nil for
 // never. The channel is closed once there may be more.
 func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool) (*Feed, <-chan struct{}, error) {
-	applied, changed := a.snapshot()
-	page := &Feed{Cursor: Cursor{Frontier: since.Frontier.Clone(), Filter: filter.Hash(), Told: since.Told}}
+	applied, told, changed := a.snapshot()
+	page := &Feed{Cursor: Cursor{Frontier: since.Frontier.Clone(), Filter: filter.Hash(), Told: since.Told.Clone()}}
 	if page.Cursor.Frontier == nil {
 		page.Cursor.Frontier = Frontier{}
 	}
+	applied = page.tell(told, applied)
+	since.Frontier = page.Cursor.Frontier.Clone()
 	for o, seq := range since.Frontier {
-		if seq > applied[o] {
+		if seq > applied[o] && !slices.Contains(page.Behind, o) {
 			page.Behind = append(page.Behind, o)
 		}
 	}
@@ -69,6 +81,39 @@ func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool)
 	}
 	page.UpToDate = m.Len() == 0
 	return page, changed, m.close()
+}
+
+// tell clamps the cursor to the freezes that are known here, and announces
+// those that take back what it has seen. What is applied here beyond a freeze
+// that only the cursor knows is withheld: what is returned is what may be
+// delivered.
+func (f *Feed) tell(here, applied Frontier) Frontier {
+	seen, told := f.Cursor.Frontier, f.Cursor.Told
+	for o, after := range told {
+		if at, ok := here[o]; !ok || at > after {
+			f.Behind = append(f.Behind, o)
+			if applied[o] > after {
+				applied = applied.Clone()
+				applied.clamp(o, after)
+			}
+		}
+	}
+	for o, after := range here {
+		if at, ok := told[o]; ok && at <= after {
+			continue
+		}
+		if seen[o] > after {
+			f.Retracted = append(f.Retracted, Retraction{o, after})
+			seen.clamp(o, after)
+		}
+		if told == nil {
+			told = Frontier{}
+			f.Cursor.Told = told
+		}
+		told[o] = after
+	}
+	slices.SortFunc(f.Retracted, func(a, b Retraction) int { return a.Origin.Compare(b.Origin) })
+	return applied
 }
 
 // merge yields the updates of several chains in stitched order.

@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,8 +11,8 @@ import (
 // batchState is what one batch has done so far.
 type batchState struct {
 	batch   Batch
-	updates map[ID]*Update // received in this batch
-	index   map[string][]byte
+	updates map[ID]*Update    // received in this batch
+	index   map[string][]byte // nil for what was taken back
 	keys    map[[16]byte]*keyRecord
 	states  map[string]*stagedState
 	chains  []*chainState // touched
@@ -34,6 +33,8 @@ type stagedState struct {
 	size  int       // of its encoding in the store
 	fresh bool      // the store has none of it
 	added []*Update // in this batch
+	// rebuilt: updates were taken back.
+	rebuilt bool
 }
 
 func newBatchState() batchState {
@@ -57,11 +58,13 @@ type Effects struct {
 	// Applied are the updates that came to count, in the order in which they
 	// did, which is a causal one.
 	Applied []*Update
-	// Frozen are the chains that were stopped.
+	// Frozen are the chains that were stopped. One that was stopped twice is in
+	// it twice, the freeze that counts last.
 	Frozen []*Freeze
 }
 
-// HeadChange is a chain that moved.
+// HeadChange is a chain that moved: onwards, or back to the freeze that stopped
+// it, which is seq 0 where nothing of it counts any more.
 type HeadChange struct {
 	Received Head
 	Applied  Head
@@ -124,12 +127,19 @@ func (l *Ledger) seal() {
 		l.tx.effects.Own = append(l.tx.effects.Own, r)
 		own = own[n:]
 	}
+	l.tx.own = nil
 }
 
 // putUpdate writes a received update.
 func (l *Ledger) putUpdate(u *Update, e *Entry, seal []byte) {
 	l.tx.updates[u.ID] = u
 	l.tx.batch.Set(appendUpdateKey(nil, u.ID), appendRecord(nil, u, e, seal))
+}
+
+// putEvidence writes what was received beyond the end of its chain. Only its
+// bytes mean anything.
+func (l *Ledger) putEvidence(id ID, e *Entry, seal []byte) {
+	l.tx.batch.Set(appendUpdateKey(nil, id), appendRecord(nil, &Update{Hash: e.Hash}, e, seal))
 }
 
 // state returns the staged state of a subject.
@@ -172,45 +182,7 @@ func (l *Ledger) refold(s *stagedState) error {
 	if err != nil {
 		return err
 	}
-	added := slices.Clone(s.added)
-	slices.SortFunc(added, func(a, b *Update) int { return a.Stamp().Compare(b.Stamp()) })
-	lo, hi := indexRange(subject)
-	it := l.store.Scan(lo, hi)
-	err = s.state.Refold(base, func(yield func(*Update, string, error) bool) {
-		emit := func(u *Update) bool {
-			return yield(u, l.chains[u.ID.Origin].tail.Genesis.Authority, nil)
-		}
-		for it.Next() {
-			stamp, err := indexStamp(it.Key())
-			if err != nil {
-				yield(nil, "", err)
-				return
-			}
-			for len(added) > 0 && added[0].Stamp().Compare(stamp) < 0 {
-				if !emit(added[0]) {
-					return
-				}
-				added = added[1:]
-			}
-			u, err := l.update(stamp.ID)
-			if err != nil {
-				yield(nil, "", err)
-				return
-			}
-			if !emit(u) {
-				return
-			}
-		}
-		for _, u := range added {
-			if !emit(u) {
-				return
-			}
-		}
-	})
-	if closeErr := it.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
+	if err := s.state.Refold(base, l.stitched(s)); err != nil {
 		return fmt.Errorf("fold %q anew: %w", subject, err)
 	}
 	return nil
@@ -229,21 +201,29 @@ func (l *Ledger) base(subject string) (*State, error) {
 func (l *Ledger) flushStates() error {
 	for _, subject := range slices.Sorted(maps.Keys(l.tx.states)) {
 		s := l.tx.states[subject]
-		if len(s.added) > 0 {
-			if s.state.Stale() {
-				if err := l.refold(s); err != nil {
-					return err
-				}
+		switch {
+		case len(s.added) == 0 && !s.rebuilt:
+			if !s.fresh {
+				l.states.put(subject, s.state, s.size)
 			}
-			if s.fresh {
-				l.subjects++
+			continue
+		case s.state.Updates() == 0: // all of it was taken back
+			if !s.fresh {
+				l.subjects--
+				l.tx.batch.Delete(appendSubjectKey(nil, keyState, subject))
 			}
-			b := s.state.Append(nil)
-			l.tx.batch.Set(appendSubjectKey(nil, keyState, subject), b)
-			l.states.put(subject, s.state, len(b))
-		} else if !s.fresh {
-			l.states.put(subject, s.state, s.size)
+			continue
+		case s.state.Stale():
+			if err := l.refold(s); err != nil {
+				return err
+			}
 		}
+		if s.fresh {
+			l.subjects++
+		}
+		b := s.state.Append(nil)
+		l.tx.batch.Set(appendSubjectKey(nil, keyState, subject), b)
+		l.states.put(subject, s.state, len(b))
 	}
 	return nil
 }
@@ -253,7 +233,8 @@ func (l *Ledger) flushChains() {
 	slices.SortFunc(l.tx.chains, func(a, b *chainState) int { return a.tail.Origin.Compare(b.tail.Origin) })
 	for _, c := range l.tx.chains {
 		c.dirty = false
-		if c.tail.Seq == 0 {
+		if c.tail.Seq == 0 && c.was.received.Seq == 0 {
+			c.tail, c.began = Tail{Head: c.tail.Head}, false
 			continue
 		}
 		l.sync.Replace(c.was.received, c.tail.Head)
@@ -263,20 +244,30 @@ func (l *Ledger) flushChains() {
 			change.Genesis, c.began = c.tail.Genesis, false
 		}
 		l.tx.effects.Heads = append(l.tx.effects.Heads, change)
-		l.tx.batch.Set(appendChainKey(nil, keyChain, c.tail.Origin), appendChainRecord(nil, c))
-		for _, place := range c.tail.kept() {
-			e := c.tail.table[place]
-			l.tx.batch.Set(appendTableKey(nil, c.tail.Origin, place), wire.AppendUint(wire.AppendBin(wire.AppendArray(nil, 2), e.origin[:]), uint64(e.last)))
-		}
+		l.writeChain(c)
 	}
 	if len(l.tx.chains) > 0 {
 		l.tx.batch.Set(noteSubjects, wire.AppendUint(nil, l.subjects))
 	}
 }
 
-var noteSubjects = append([]byte{keyNote}, "subjects"...)
-
-func freezeTerm(f *Freeze) [4]uint64 {
-	buf := append([]byte("tidings freeze 1\x00"), f.Origin[:]...)
-	return words(sha256.Sum256(appendUint64(buf, uint64(f.After))))
+// writeChain writes a chain's record and what changed of its table, or removes
+// them where nothing of it counts any more.
+func (l *Ledger) writeChain(c *chainState) {
+	o := c.tail.Origin
+	if c.tail.Seq == 0 {
+		l.tx.batch.Delete(appendChainKey(nil, keyChain, o))
+		for place := range c.tail.table {
+			l.tx.batch.Delete(appendTableKey(nil, o, place))
+		}
+		c.tail = Tail{Head: c.tail.Head}
+		return
+	}
+	l.tx.batch.Set(appendChainKey(nil, keyChain, o), appendChainRecord(nil, c))
+	for _, place := range c.tail.kept() {
+		e := c.tail.table[place]
+		l.tx.batch.Set(appendTableKey(nil, o, place), wire.AppendUint(wire.AppendBin(wire.AppendArray(nil, 2), e.origin[:]), uint64(e.last)))
+	}
 }
+
+var noteSubjects = append([]byte{keyNote}, "subjects"...)

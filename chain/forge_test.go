@@ -46,6 +46,7 @@ type forger struct {
 	first   chain.Seq
 	prev    chain.Hash
 	entries []chain.Entry
+	deps    int // origins that it has named
 }
 
 func newForger(name string) *forger {

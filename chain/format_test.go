@@ -22,7 +22,7 @@ func seedKey(b byte) ed25519.PrivateKey {
 func seedOrigin(b byte) Origin { return OriginOf(seedKey(b).Public().(ed25519.PublicKey)) }
 
 // exampleChain is the chain of FORMAT.md.
-func exampleChain(t *testing.T) (*Run, []*Update) {
+func exampleChain(t testing.TB) (*Run, []*Update) {
 	g := &Genesis{Key: seedKey(7).Public().(ed25519.PublicKey), Node: "wh-1", Authority: "warehouse"}
 	dep := ID{seedOrigin(8), 9}
 	p, err := Prepare(Draft{Subject: "order/42", Delta: []byte(`{"picked":true}`), Deps: []ID{dep}, Key: "k-1", Cause: dep, Hook: "pick"})
@@ -44,11 +44,38 @@ func exampleChain(t *testing.T) (*Run, []*Update) {
 	return run, updates
 }
 
+func (r *Run) key() ed25519.PublicKey {
+	g, err := DecodeGenesis(r.Entries[0].Body)
+	if err != nil {
+		panic(err)
+	}
+	return g.Key
+}
+
+// exampleFork is the proof that the key of FORMAT.md's chain signed another
+// update at seq 3.
+func exampleFork(t testing.TB) *Freeze {
+	run, updates := exampleChain(t)
+	tail := Tail{Head: Head{Origin: run.Origin}}
+	for i := range 2 {
+		_, err := tail.Next(&run.Entries[i])
+		require.NoError(t, err)
+	}
+	other := &Run{Origin: run.Origin, First: 3, Prev: updates[1].Hash, Entries: []Entry{
+		tail.Extend(&Update{Kind: KindStatus, HLC: HLCOf(1_700_000_000_900), Subject: "order/42", Delta: []byte(`{"picked":false}`)}),
+	}}
+	other.Signature = Sign(seedKey(7), tail.Head)
+	return forkFreeze(run.key(), run.after(2), other)
+}
+
 // FORMAT.md shows the bytes that the code writes, and they read back.
 func TestFormatExamples(t *testing.T) {
 	run, updates := exampleChain(t)
 	cursor := Cursor{Frontier: Frontier{seedOrigin(7): 3, seedOrigin(8): 300}, Filter: Filter{Prefix: "order", Authorities: []string{"fleet"}}.Hash()}
 	var root Root
+	fork := exampleFork(t)
+	seal := SignSeal(seedKey(7), run.Head())
+	told := Cursor{Frontier: Frontier{seedOrigin(8): 300}, Told: Frontier{seedOrigin(7): 0}}
 	root.Add(run.Head())
 	other := &Update{
 		ID: ID{seedOrigin(8), 9}, Kind: KindStatus, HLC: HLCOf(1_700_000_000_100), Subject: "order/42",
@@ -70,6 +97,9 @@ func TestFormatExamples(t *testing.T) {
 		{"index entry of seq 3", hex.EncodeToString(index[0])},
 		{"index entry of seq 4", hex.EncodeToString(index[1])},
 		{"state of the subject", hex.EncodeToString(state.Append(nil))},
+		{"freeze after seq 2, by a fork at seq 3", hex.EncodeToString(fork.Append(nil))},
+		{"freeze after seq 3, by a seal of the chain's own key", hex.EncodeToString(seal.Append(nil))},
+		{"cursor at seq 300 of the other, told that the chain was ended after seq 0", told.String()},
 	}
 	var b strings.Builder
 	for _, e := range examples {
@@ -116,6 +146,20 @@ func TestFormatExamples(t *testing.T) {
 	c, err := ParseCursor(shown[examples[8].name])
 	require.NoError(t, err)
 	require.Equal(t, cursor.Frontier, c.Frontier)
+	c, err = ParseCursor(shown[examples[15].name])
+	require.NoError(t, err)
+	require.Equal(t, told.Frontier, c.Frontier)
+	require.Equal(t, told.Told, c.Told)
+	for i, want := range map[int]*Freeze{13: fork, 14: seal} {
+		raw, err := hex.DecodeString(shown[examples[i].name])
+		require.NoError(t, err)
+		got, err := DecodeFreeze(raw)
+		require.NoError(t, err)
+		require.NoError(t, got.Verify())
+		require.Equal(t, want.Proof, got.Proof)
+		require.Equal(t, want.After, got.After)
+		require.Equal(t, run.Origin, got.Origin)
+	}
 	rec, err := hex.DecodeString(shown["record of seq 3"])
 	require.NoError(t, err)
 	r, err := decodeRecord(updates[2].ID, rec)

@@ -26,6 +26,17 @@ func (f Frontier) Clone() Frontier { return maps.Clone(f) }
 // Has reports whether the frontier covers the update.
 func (f Frontier) Has(id ID) bool { return f[id.Origin] >= id.Seq }
 
+// clamp lowers what f says of an origin to at most seq.
+func (f Frontier) clamp(o Origin, seq Seq) {
+	switch {
+	case f[o] <= seq:
+	case seq == 0:
+		delete(f, o)
+	default:
+		f[o] = seq
+	}
+}
+
 // Covers reports whether f is at or above other for every origin.
 func (f Frontier) Covers(other Frontier) bool {
 	for o, seq := range other {

@@ -1,7 +1,6 @@
 package chain_test
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,8 +8,9 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 )
 
-// Other bytes under an ID that is here stop the chain where it stands, with
-// the run that shows them as proof. What was applied stays.
+// Other bytes under an ID that is here stop the chain after the last update that
+// both have, with both branches as the proof. What was applied beyond is taken
+// back.
 func TestAcceptFreezesOnFork(t *testing.T) {
 	type twins struct{ base, one, other *forger }
 	split := func() twins {
@@ -19,56 +19,115 @@ func TestAcceptFreezesOnFork(t *testing.T) {
 		base := newForger("mallory").genesis().status(1, "order/1", `{"a":1}`)
 		return twins{base, f.copy(), f.copy()}
 	}
-	for name, fork := range map[string]func(twins) *chain.Run{
-		"at the head":     func(w twins) *chain.Run { return w.other.status(1, "order/1", `{"a":"other"}`).run() },
-		"below the head":  func(w twins) *chain.Run { return w.other.status(2, "order/1", `{"a":3}`).run() },
-		"past the head":   func(w twins) *chain.Run { return longer(w.other, 5).run() },
-		"within a longer": func(w twins) *chain.Run { return longer(w.base.copy(), 6).run() },
-		"next to the head": func(w twins) *chain.Run {
-			longer(w.other, 2).run() // seals 3 and 4, which nobody sees
-			return w.other.status(1, "order/1", `{"a":"other"}`).run()
-		},
-		"another genesis": func(twins) *chain.Run {
+	for name, c := range map[string]struct {
+		fork  func(twins) []*chain.Run // the last one proves it
+		after chain.Seq
+	}{
+		"at the head": {func(w twins) []*chain.Run {
+			return []*chain.Run{w.other.status(1, "order/1", `{"a":"other"}`).run()}
+		}, 2},
+		"below the head":  {func(w twins) []*chain.Run { return []*chain.Run{w.other.status(2, "order/1", `{"a":3}`).run()} }, 2},
+		"past the head":   {func(w twins) []*chain.Run { return []*chain.Run{longer(w.other, 5).run()} }, 2},
+		"within a longer": {func(w twins) []*chain.Run { return []*chain.Run{longer(w.base.copy(), 6).run()} }, 2},
+		"next to the head": {func(w twins) []*chain.Run {
+			first := longer(w.other, 2).run()
+			return []*chain.Run{w.other.status(1, "order/1", `{"a":"other"}`).run(), first}
+		}, 2},
+		"another genesis": {func(twins) []*chain.Run {
 			g := chain.Genesis{Key: public(testKey("mallory")), Node: "forger", Authority: "another"}
-			return newForger("mallory").link(list(num(0), num(1000), num(0)), string(g.AppendBody(nil))).run()
-		},
+			return []*chain.Run{newForger("mallory").link(list(num(0), num(1000), num(0)), string(g.AppendBody(nil))).run()}
+		}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newParty(t, "honest", "reader")
 			w := split()
-			p.mustTake(t, w.base.copy().run())
+			want := newParty(t, "another", "reader") // who has what both have, and nothing else
+			first := w.base.copy().run()
+			p.mustTake(t, first)
+			if c.after > 0 {
+				want.mustTake(t, first)
+			}
 			p.mustTake(t, w.one.status(1, "order/1", `{"a":"one"}`).status(1, "order/1", `{"b":"one"}`).run())
-			head, before, root := p.ledger.Head(w.one.origin), p.dump(t), p.ledger.Root()
-			r := fork(w)
-
+			require.Equal(t, w.one.seq, p.ledger.Applied(w.one.origin).Seq)
+			runs := c.fork(w)
+			for _, r := range runs[:len(runs)-1] {
+				out, err := p.take(t, r.Append(nil), 5000)
+				require.NoError(t, err)
+				require.Equal(t, chain.Diverged, out.Verdict)
+				require.Equal(t, chain.Seq(1), out.From)
+				require.ErrorIs(t, out.Err, chain.ErrFork)
+				require.Nil(t, p.ledger.Frozen(w.one.origin))
+			}
+			r := runs[len(runs)-1]
 			out, err := p.take(t, r.Append(nil), 5000)
 			require.NoError(t, err)
-			require.Equal(t, chain.Outcome{Verdict: chain.Forked, Head: head, Err: out.Err}, out)
+			require.Equal(t, chain.Outcome{Verdict: chain.Forked, Head: want.ledger.Head(r.Origin), Err: out.Err}, out)
 			require.ErrorIs(t, out.Err, chain.ErrFork)
-			require.Equal(t, before, p.dump(t))
 			frozen := p.archive.Frozen(r.Origin)
 			require.Equal(t, chain.FreezeFork, frozen.Reason)
-			require.Equal(t, head.Seq, frozen.After)
-			require.Equal(t, r.Append(nil), frozen.Proof)
-			root2 := p.ledger.Root()
-			require.NotEqual(t, root, root2)
+			require.Equal(t, c.after, frozen.After)
+
+			// Whoever gets the proof alone comes to the same, also one that has nothing.
+			told := proof(t, p, r.Origin)
+			for _, q := range []*party{want, newParty(t, "new", "reader")} {
+				out, err := q.ledger.AcceptFreeze(told, 5000)
+				require.NoError(t, err)
+				require.Equal(t, chain.Accepted, out.Verdict)
+				again, err := q.ledger.AcceptFreeze(told, 5000)
+				require.NoError(t, err)
+				require.Equal(t, chain.Duplicate, again.Verdict)
+				q.flush(t, 5000)
+				for _, b := range allRuns(t, p, r.Origin) {
+					_, err := q.take(t, b, 5000)
+					require.NoError(t, err)
+				}
+				require.Equal(t, p.everything(t, testSubjects), q.everything(t, testSubjects))
+				require.Equal(t, p.archive.Head(r.Origin), q.archive.Head(r.Origin))
+				require.Equal(t, p.archive.HeadsNote(), q.archive.HeadsNote())
+			}
 
 			// Once is enough; it holds after an open, and for what is honest too.
-			again, err := p.take(t, r.Append(nil), 5000)
-			require.NoError(t, err)
-			require.Equal(t, chain.Forked, again.Verdict)
+			root, sync := p.ledger.Root(), p.ledger.SyncRoot()
 			p.open(t)
-			require.Equal(t, root2, p.ledger.Root())
+			require.Equal(t, root, p.ledger.Root())
+			require.Equal(t, sync, p.ledger.SyncRoot())
 			require.Equal(t, frozen, p.archive.Frozen(r.Origin))
-			refused, err := p.take(t, w.one.status(1, "order/1", `{"c":1}`).run().Append(nil), 5000)
-			require.NoError(t, err)
-			require.ErrorIs(t, refused.Err, chain.ErrFrozen)
-			duplicate, err := p.take(t, w.base.run().Append(nil), 5000)
-			require.NoError(t, err)
-			require.Equal(t, chain.Duplicate, duplicate.Verdict)
+			require.Equal(t, told, proof(t, p, r.Origin))
+			before := p.dump(t)
+			for i, r := range []*chain.Run{runs[0], w.one.status(1, "order/1", `{"c":1}`).run()} {
+				if i > 0 && c.after == 0 {
+					break // nobody can tell whose it is
+				}
+				refused, err := p.take(t, r.Append(nil), 5000)
+				require.NoError(t, err)
+				require.Equal(t, chain.Refused, refused.Verdict)
+				require.ErrorIs(t, refused.Err, chain.ErrFrozen)
+			}
+			if c.after > 0 {
+				duplicate, err := p.take(t, w.base.run().Append(nil), 5000)
+				require.NoError(t, err)
+				require.Equal(t, chain.Duplicate, duplicate.Verdict)
+			}
 			require.Equal(t, before, p.dump(t))
 		})
 	}
+}
+
+// proof is a freeze as a peer gets it.
+func proof(t require.TestingT, p *party, o chain.Origin) *chain.Freeze {
+	b, err := p.archive.Evidence(o)
+	require.NoError(t, err)
+	require.NotNil(t, b)
+	told, err := chain.DecodeFreeze(b)
+	require.NoError(t, err)
+	require.NoError(t, told.Verify())
+	return told
+}
+
+func allRuns(t *testing.T, p *party, o chain.Origin) [][]byte {
+	runs, err := p.archive.Runs(o, 1, 1<<20)
+	require.NoError(t, err)
+	return runs
 }
 
 func longer(f *forger, n int) *forger {
@@ -86,6 +145,7 @@ func TestOwnForkStopsAppend(t *testing.T) {
 	out, err := p.take(t, twin.Append(nil), 5000)
 	require.NoError(t, err)
 	require.ErrorIs(t, out.Err, chain.ErrFork)
+	require.Equal(t, chain.Seq(0), p.archive.Frozen(p.ledger.Origin()).After, "not even the genesis is the same")
 	prepared, err := chain.Prepare(chain.Draft{Subject: "order/1", Delta: []byte(`{"b":1}`)})
 	require.NoError(t, err)
 	_, err = p.ledger.Append(prepared, 5000)
@@ -191,9 +251,9 @@ func TestDepBeyondAFreeze(t *testing.T) {
 	}
 }
 
-// A chain whose update is not after what it depends on is stopped just before
-// that update, once what it depends on is applied, on every ledger alike.
-func TestDepNotBefore(t *testing.T) {
+// An update whose time is not above that of what it depends on waits, and its
+// chain with it, on every ledger alike: stitched order would put it first.
+func TestRule04_DepNotBefore(t *testing.T) {
 	f := newForger("dep").genesis().status(100, "order/1", `{"a":1}`) // at 1,100
 	dep := f.run()
 	for name, ms := range map[string]uint64{"equal": 100, "below": 99} {
@@ -206,24 +266,15 @@ func TestDepNotBefore(t *testing.T) {
 			for _, r := range order {
 				p.mustTake(t, r)
 			}
-			frozen := p.archive.Frozen(g.origin)
-			require.NotNil(t, frozen, name)
-			require.Equal(t, chain.FreezeInvalid, frozen.Reason)
-			require.Equal(t, chain.Seq(2), frozen.After)
+			require.Nil(t, p.archive.Frozen(g.origin), name)
+			held := p.ledger.Held()
+			require.Len(t, held, 1)
+			require.Equal(t, g.id(3), held[0].ID)
+			require.Equal(t, []chain.ID{f.id(2)}, held[0].WaitingFor)
 			require.Equal(t, chain.Seq(2), p.ledger.Applied(g.origin).Seq)
-			require.Equal(t, chain.Seq(4), p.ledger.Head(g.origin).Seq, "kept as evidence")
-			require.Empty(t, p.ledger.Held())
-			refused, err := p.take(t, g.copy().status(1, "order/1", `{}`).run().Append(nil), 5000)
-			require.NoError(t, err)
-			require.ErrorIs(t, refused.Err, chain.ErrFrozen)
 			page, _, err := p.archive.Feed(chain.Cursor{}, chain.Filter{}, 10, nil)
 			require.NoError(t, err)
-			ids := slices.Collect(func(yield func(chain.ID) bool) {
-				for _, u := range page.Updates {
-					yield(u.ID)
-				}
-			})
-			require.Equal(t, []chain.ID{g.id(2), f.id(2)}, ids)
+			require.Equal(t, []chain.ID{g.id(2), f.id(2)}, feedIDs(page))
 			was := p.dump(t) + p.ledger.Root().String()
 			p.open(t)
 			require.Equal(t, was, p.dump(t)+p.ledger.Root().String())
@@ -236,41 +287,64 @@ func TestDepNotBefore(t *testing.T) {
 	p := newParty(t, "honest", "reader")
 	p.mustTake(t, dep)
 	p.mustTake(t, after)
-	require.Nil(t, p.archive.Frozen(g.origin))
+	require.Empty(t, p.ledger.Held())
 }
 
-// Of two freezes of one chain the lower one counts, and it alone is in the
-// root: a chain that was stopped for what its key signed last may turn out to
-// have been wrong before, once what it waited for is here.
-func TestLowerFreezeWins(t *testing.T) {
-	x := newForger("dep").genesis().status(100, "order/1", `{"a":1}`)
-	dep := x.run()
-	f := newForger("dependant").genesis().status(1, "order/1", `{"b":0}`)
-	f.status(1, "order/1", `{"b":1}`, fresh(0, x.origin, 2)...) // seq 3, before its dep
+// Who depended on one branch of a fork is not to blame that the other branch has
+// a later update under the same ID. To freeze his chain for that would let any
+// key end any other's chain; it waits until the fork is proved.
+func TestRule04_ForkedDepBlamesNobody(t *testing.T) {
+	f := newForger("mallory").genesis()
 	first := f.run()
-	bad := f.status(1, "", `{}`).run()
-	waiter := newForger("waiter").genesis().status(500, "order/2", `{"c":1}`, fresh(0, f.origin, 3)...).run()
-
-	p := newParty(t, "one", "reader")
-	p.mustTake(t, first)
-	p.mustTake(t, waiter)
-	_, err := p.take(t, bad.Append(nil), 5000)
-	require.NoError(t, err)
-	require.Equal(t, chain.Seq(3), p.archive.Frozen(f.origin).After)
-	require.Len(t, p.ledger.Held(), 2)
-	p.mustTake(t, dep)
-	require.Equal(t, chain.Seq(2), p.archive.Frozen(f.origin).After)
-	require.Empty(t, p.ledger.Held(), "a dep beyond the lower freeze is met")
-
-	q := newParty(t, "two", "reader")
-	for _, r := range []*chain.Run{dep, first, waiter} {
-		q.mustTake(t, r)
+	early, late := f.copy().status(1, "order/1", `{"a":1}`), f.copy().status(5000, "order/1", `{"a":2}`)
+	honest := newForger("honest-1").genesis().status(100, "order/1", `{"b":1}`, fresh(0, f.origin, 2)...)
+	branches := []*chain.Run{early.run(), late.run()}
+	dependant := honest.run()
+	var ends []string
+	for i := range branches {
+		p := newParty(t, "honest", "reader")
+		p.mustTake(t, first)
+		p.mustTake(t, branches[i])
+		p.mustTake(t, dependant)
+		require.Equal(t, i == 1, len(p.ledger.Held()) == 1, "it waits where the later branch is")
+		out, err := p.take(t, branches[1-i].Append(nil), 5000)
+		require.NoError(t, err)
+		require.Equal(t, chain.Forked, out.Verdict)
+		require.Nil(t, p.archive.Frozen(honest.origin))
+		require.Empty(t, p.ledger.Held())
+		require.Equal(t, chain.Seq(2), p.ledger.Applied(honest.origin).Seq)
+		ends = append(ends, p.everything(t, testSubjects))
 	}
-	out, err := q.take(t, bad.Append(nil), 5000)
-	require.NoError(t, err)
-	require.ErrorIs(t, out.Err, chain.ErrFrozen)
-	require.Equal(t, q.ledger.Root(), p.ledger.Root())
-	root := p.ledger.Root()
-	p.open(t)
-	require.Equal(t, root, p.ledger.Root())
+	require.Equal(t, ends[0], ends[1])
+}
+
+// Of two freezes of one chain the lower one counts, in whatever order they come,
+// and it alone is in the root. What depends on what is beyond it is met.
+func TestRule10_LowestFreezeWins(t *testing.T) {
+	f := newForger("mallory").genesis().status(1, "order/1", `{"b":0}`)
+	begin := f.run()
+	other := f.copy().status(1, "order/1", `{"b":"other"}`).run()
+	first := f.status(1, "order/1", `{"b":1}`).run() // seq 3
+	bad := f.status(1, "", `{}`).run()               // would end it after 3
+	waiter := newForger("waiter").genesis().status(500, "order/2", `{"c":1}`, fresh(0, f.origin, 4)...).
+		status(1, "order/1", `{"d":1}`, num(0), num(1)).run() // on 4, then on 3
+	var roots []chain.Hash
+	for i, order := range [][]*chain.Run{{begin, first, waiter, bad, other}, {waiter, begin, other, first, bad}} {
+		p := newParty(t, "one", "reader")
+		for _, r := range order {
+			_, err := p.take(t, r.Append(nil), 5000)
+			require.NoError(t, err)
+			if i == 0 && r == bad {
+				require.Equal(t, chain.Seq(3), p.archive.Frozen(f.origin).After)
+				require.Equal(t, chain.FreezeInvalid, p.archive.Frozen(f.origin).Reason)
+			}
+		}
+		require.Equal(t, chain.Seq(2), p.archive.Frozen(f.origin).After)
+		require.Empty(t, p.ledger.Held())
+		require.Equal(t, chain.Seq(3), p.ledger.Applied(chain.OriginOf(public(testKey("waiter")))).Seq)
+		roots = append(roots, p.ledger.Root())
+		p.open(t)
+		require.Equal(t, roots[i], p.ledger.Root())
+	}
+	require.Equal(t, roots[0], roots[1])
 }

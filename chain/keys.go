@@ -82,6 +82,9 @@ func indexRange(subject string) (lo, hi []byte) {
 	return lo, hi
 }
 
+// seqOfKey reads the seq at the end of an update's key.
+func seqOfKey(key []byte) Seq { return Seq(binary.BigEndian.Uint64(key[len(key)-8:])) }
+
 // kindRange is the range of all keys of one kind.
 func kindRange(kind byte) (lo, hi []byte) { return []byte{kind}, []byte{kind + 1} }
 

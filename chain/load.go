@@ -72,8 +72,9 @@ func (l *Ledger) load() error {
 		if err != nil {
 			return err
 		}
-		l.chain(o).frozen = f
+		l.chain(o).frozen = f.kept()
 		l.root.add(freezeTerm(f))
+		l.sync.add(freezeTerm(f))
 		return nil
 	}); err != nil {
 		return err
@@ -89,29 +90,17 @@ func (l *Ledger) load() error {
 			return fmt.Errorf("count of subjects: %w: %w", ErrCorrupt, err)
 		}
 	}
-	return l.loadClocks()
+	return l.loadWaiting()
 }
 
-// loadClocks finds the highest time applied, and looks at what waits.
-func (l *Ledger) loadClocks() error {
+// loadWaiting looks at what waits, and finds the highest time applied.
+func (l *Ledger) loadWaiting() error {
 	for _, o := range l.origins() {
-		c := l.chains[o]
-		if c.applied.Seq > 0 {
-			hlc := c.tail.HLC
-			if c.applied.Seq != c.tail.Seq {
-				s, err := l.stampOf(ID{o, c.applied.Seq})
-				if err != nil {
-					return err
-				}
-				hlc = s.HLC
-			}
-			l.clock = max(l.clock, hlc)
-		}
-		if c.applied.Seq < c.tail.Seq {
+		if c := l.chains[o]; c.applied.Seq < c.tail.Seq {
 			l.tx.woken = append(l.tx.woken, c)
 		}
 	}
-	return nil
+	return l.findClock()
 }
 
 func (l *Ledger) loadTableEntry(o Origin, rest, value []byte) error {

@@ -65,8 +65,7 @@ func script(t *rapid.T) (runs []*chain.Run, names []chain.Origin) {
 		runs, names = append(runs, p.runs...), append(names, p.ledger.Origin())
 	}
 	fork := newForger("fork").genesis().status(1, "order/1", `{"f":1}`)
-	branches := []*chain.Run{fork.run(), fork.copy().status(1, "order/1", `{"f":2}`).run(), fork.copy().status(1, "order/1", `{"f":3}`).run()}
-	runs = append(runs, branches...)
+	runs = append(runs, fork.run(), fork.copy().status(1, "order/1", `{"f":2}`).run(), fork.copy().status(1, "order/1", `{"f":3}`).run())
 	// Its dep is after it, or before.
 	ms := rapid.SampledFrom([]uint64{1, 2_000_000}).Draw(t, "bad time")
 	bad := newForger("bad").genesis().status(ms, "order/2", `{"f":1}`, fresh(0, names[0], 2)...)
@@ -76,13 +75,6 @@ func script(t *rapid.T) (runs []*chain.Run, names []chain.Origin) {
 	runs = append(runs, waits.run(), waits.status(1, "order/1", `{"f":3}`, fresh(1, chain.Origin{1}, 1)...).run())
 	names = append(names, fork.origin, bad.origin, waits.origin)
 	runs = rapid.Permutation(runs).Draw(t, "order")
-	// But which branch of the fork comes first is the same always, for until
-	// freezes are told from node to node that makes the difference.
-	for i, r := range runs {
-		if r.Origin == fork.origin {
-			runs[i], branches = branches[0], branches[1:]
-		}
-	}
 	return runs, names
 }
 

@@ -345,11 +345,13 @@ func TestRule09_TwoRoots(t *testing.T) {
 	require.Equal(t, received.ledger.Root(), applied.ledger.Root())
 	require.Equal(t, received.ledger.SyncRoot(), applied.ledger.SyncRoot())
 	require.Equal(t, applied.ledger.Root(), applied.ledger.SyncRoot(), "all of it is applied, and nothing is frozen")
-	// A freeze changes what readers may be shown, and nothing that is received.
+	// A freeze is in both: readers may be shown less, and who has not heard of
+	// it has something to be told.
 	_, err := applied.take(t, f.status(1, "", `{}`).run().Append(nil), 5000)
 	require.NoError(t, err)
 	require.NotEqual(t, received.ledger.Root(), applied.ledger.Root())
-	require.Equal(t, received.ledger.SyncRoot(), applied.ledger.SyncRoot())
+	require.NotEqual(t, received.ledger.SyncRoot(), applied.ledger.SyncRoot())
+	require.Equal(t, applied.ledger.Root(), applied.ledger.SyncRoot())
 }
 
 // A delta adds nothing only if neither the authority's own status nor the

@@ -21,7 +21,7 @@ func (a *Archive) Page(o Origin, from Seq, limit int) (ChainInfo, []ChainUpdate,
 	var updates []ChainUpdate
 	var seals []Seal
 	size := 0
-	err := a.eachRecord(info, from, func(id ID, prev Hash, r *record) (bool, error) {
+	err := a.eachRecord(info, from, info.Received.Seq, func(id ID, prev Hash, r *record) (bool, error) {
 		u, err := r.update(id)
 		if err != nil {
 			return false, err
@@ -37,9 +37,10 @@ func (a *Archive) Page(o Origin, from Seq, limit int) (ChainInfo, []ChainUpdate,
 	return info, updates, seals, err
 }
 
-// eachRecord visits the published records of a chain from seq from on, each
-// with the hash before it, until visit returns false.
-func (a *Archive) eachRecord(info ChainInfo, from Seq, visit func(ID, Hash, *record) (bool, error)) error {
+// eachRecord visits the records of a chain from one seq to another, each with
+// the hash before it, until visit returns false. It begins within what is
+// published.
+func (a *Archive) eachRecord(info ChainInfo, from, to Seq, visit func(ID, Hash, *record) (bool, error)) error {
 	o := info.Received.Origin
 	from = max(from, 1)
 	if from > info.Received.Seq {
@@ -53,8 +54,8 @@ func (a *Archive) eachRecord(info ChainInfo, from Seq, visit func(ID, Hash, *rec
 		}
 		prev = r.hash
 	}
-	it := a.store.Scan(appendUpdateKey(nil, ID{o, from}), appendUpdateKey(nil, ID{o, info.Received.Seq + 1}))
-	for seq := from; seq <= info.Received.Seq; seq++ {
+	it := a.store.Scan(appendUpdateKey(nil, ID{o, from}), appendUpdateKey(nil, ID{o, to + 1}))
+	for seq := from; seq <= to; seq++ {
 		id := ID{o, seq}
 		if !it.Next() || string(it.Key()) != string(appendUpdateKey(nil, id)) {
 			return errors.Join(missingRecord(id), it.Close())
@@ -75,14 +76,19 @@ func (a *Archive) eachRecord(info ChainInfo, from Seq, visit func(ID, Hash, *rec
 // Runs returns encoded runs of a chain from seq from on, as many as fit into
 // size bytes but at least one, unless there is none. A run ends where one of
 // its chain ended before, since only there is a seal; short ones are served
-// as one under the last seal.
+// as one under the last seal. Of a chain that was stopped within one, that run
+// is served whole: what is good of it has no other seal.
 func (a *Archive) Runs(o Origin, from Seq, size int) ([][]byte, error) {
 	info, ok := a.Info(o)
 	if !ok {
 		return nil, nil
 	}
+	to, err := a.sealed(info)
+	if err != nil {
+		return nil, err
+	}
 	c := cutter{run: Run{Origin: o}, size: runOverhead}
-	err := a.eachRecord(info, from, func(id ID, prev Hash, r *record) (bool, error) {
+	err = a.eachRecord(info, from, to, func(id ID, prev Hash, r *record) (bool, error) {
 		return c.add(id, prev, r, size), nil
 	})
 	if err != nil {
@@ -90,6 +96,27 @@ func (a *Archive) Runs(o Origin, from Seq, size int) ([][]byte, error) {
 	}
 	c.cut()
 	return c.out, nil
+}
+
+// sealed is the seq of the seal that covers all that is published of a chain.
+func (a *Archive) sealed(info ChainInfo) (Seq, error) {
+	end := info.Received
+	if info.Frozen == nil || end.Seq < info.Frozen.After {
+		return end.Seq, nil
+	}
+	lo, hi := appendUpdateKey(nil, ID{end.Origin, end.Seq}), appendChainKey(nil, keyUpdate, end.Origin)
+	it := a.store.Scan(lo, appendUint64(hi, ^uint64(0)))
+	for it.Next() {
+		id := ID{end.Origin, seqOfKey(it.Key())}
+		r, err := decodeRecord(id, it.Value())
+		if err != nil {
+			return 0, errors.Join(err, it.Close())
+		}
+		if len(r.seal) > 0 {
+			return id.Seq, it.Close()
+		}
+	}
+	return end.Seq, it.Close()
 }
 
 // cutter cuts the log of a chain into runs.

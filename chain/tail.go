@@ -26,14 +26,6 @@ type Tail struct {
 	// changed are the places in table that changed since they were kept last,
 	// each once.
 	changed []int
-	// undo is what move changed in table since begin, until end or back.
-	undo  []undoEntry
-	begun bool
-}
-
-type undoEntry struct {
-	place int
-	was   tableEntry
 }
 
 type tableEntry struct {
@@ -257,8 +249,6 @@ func (t *Tail) move(u *Update, deps []tableEntry) {
 				t.index = map[Origin]int{}
 			}
 			t.index[e.origin] = place
-		} else if t.begun {
-			t.undo = append(t.undo, undoEntry{place, t.table[place]})
 		}
 		at := &t.table[place]
 		at.last = e.last
@@ -364,38 +354,6 @@ func (t *Tail) appendCause(h []byte, u *Update) []byte {
 	return wire.AppendUint(wire.AppendUint(h, uint64(at)), own)
 }
 
-// place is where a tail stood, to come back to.
-type place struct {
-	head    Head
-	hlc     HLC
-	genesis *Genesis
-	table   int
-	changed int
-}
-
-// begin notes where the tail stands, until end or back. Only one place is kept
-// at a time.
-func (t *Tail) begin() place {
-	t.undo, t.begun = t.undo[:0], true
-	return place{t.Head, t.HLC, t.Genesis, len(t.table), len(t.changed)}
-}
-
-// end lets the tail stay where it is.
-func (t *Tail) end() { t.undo, t.begun = t.undo[:0], false }
-
-// back moves the tail to where begin left it.
-func (t *Tail) back(p place) {
-	for i := len(t.undo) - 1; i >= 0; i-- {
-		t.table[t.undo[i].place] = t.undo[i].was
-	}
-	for _, e := range t.table[p.table:] {
-		delete(t.index, e.origin)
-	}
-	t.Head, t.HLC, t.Genesis = p.head, p.hlc, p.genesis
-	t.table, t.changed = t.table[:p.table], t.changed[:p.changed]
-	t.end()
-}
-
 // kept returns the places in the table that changed since it was called last,
 // ascending. They are valid until the tail moves.
 func (t *Tail) kept() []int {
@@ -420,7 +378,6 @@ func (t *Tail) Key() ed25519.PublicKey {
 func (t *Tail) Clone() *Tail {
 	c := *t
 	c.table, c.changed = slices.Clone(t.table), slices.Clone(t.changed)
-	c.undo, c.begun = nil, false
 	c.index = make(map[Origin]int, len(t.index))
 	for i, e := range c.table {
 		c.index[e.origin] = i

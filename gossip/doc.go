@@ -22,15 +22,16 @@
 //	for in := range inputs {
 //		switch in := in.(type) {
 //		case frame:
-//			e.Message(now, in.peer, in.frame) // its runs verified before
+//			e.Message(now, in.peer, in.frame) // its runs, or its freeze, verified before
 //		case tick:
 //			e.Tick(now)
 //		...
 //		}
 //		out := e.Take()
 //		// Close streams; give Accept to the ledger, and its answers to
-//		// Committed and Outcome; write Send, and report Wrote; carry out Read,
-//		// and report ReadDone; tell whom it concerns of Acked and OwnHeads.
+//		// Frozen, Committed and Outcome; write Send, and report Wrote; carry out
+//		// Read and Evidence, and report ReadDone and EvidenceRead; tell whom it
+//		// concerns of Acked and OwnHeads.
 //		timer.Reset(e.NextTick() - now)
 //	}
 //

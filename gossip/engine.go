@@ -20,6 +20,7 @@ type EngineConfig struct {
 	Durable bool         // there is a data directory: this node may acknowledge
 	Heads   []chain.Head // received heads
 	Applied []chain.Head // applied heads
+	Frozen  []chain.ID   // chains that were ended, and after which seq
 	Root    chain.Hash   // sync root over them
 	Limits  Limits       // zero fields take their defaults
 }
@@ -138,6 +139,9 @@ func NewEngine(at At, c EngineConfig) *Engine {
 	}
 	e.own = e.chain(c.Self)
 	e.keep(e.own)
+	for _, id := range c.Frozen {
+		e.end(id)
+	}
 	for _, h := range c.Heads {
 		s := e.chain(h.Origin)
 		s.head, s.pending = h, h.Seq
@@ -196,20 +200,23 @@ func (e *Engine) advance(at At) {
 
 // Stats are the engine's counters, since its start.
 type Stats struct {
-	RunsPushed     uint64 // runs put into push frames, counted for each peer
-	RunsDropped    uint64 // runs that a full queue kept from a peer
-	RunsReceived   uint64 // runs that peers sent, asked for or not
-	Duplicates     uint64 // updates that came though they were here
-	Gaps           uint64 // runs that came before what precedes them
-	Pulls          uint64 // requests for ranges
-	PullTimeouts   uint64
-	PullsRefused   uint64 // of peers, beyond what one may have outstanding
-	Digests        uint64 // digest exchanges begun
-	FullDigests    uint64 // of these, with the full vector
-	Beacons        uint64
-	UnknownFrames  uint64
-	ChainsRefused  uint64 // heads of chains that are not here, beyond what is kept of such
-	ProtocolErrors uint64 // frames that were well-formed and out of place
+	RunsPushed      uint64 // runs put into push frames, counted for each peer
+	RunsDropped     uint64 // runs that a full queue kept from a peer
+	RunsReceived    uint64 // runs that peers sent, asked for or not
+	Duplicates      uint64 // updates that came though they were here
+	Gaps            uint64 // runs that came before what precedes them
+	Pulls           uint64 // requests for ranges
+	PullTimeouts    uint64
+	PullsRefused    uint64 // of peers, beyond what one may have outstanding
+	Digests         uint64 // digest exchanges begun
+	FullDigests     uint64 // of these, with the full vector
+	Hunts           uint64 // requests for another branch of a chain
+	FreezesSent     uint64
+	FreezesReceived uint64
+	Beacons         uint64
+	UnknownFrames   uint64
+	ChainsRefused   uint64 // heads of chains that are not here, beyond what is kept of such
+	ProtocolErrors  uint64 // frames that were well-formed and out of place
 }
 
 // Stats returns the counters.

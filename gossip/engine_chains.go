@@ -25,6 +25,9 @@ type chainState struct {
 	durable  chain.Head    // applied and synced
 	refused  time.Duration // until when nothing of it is asked for: the ledger refused it
 	goal     chain.Seq     // what the first catch-up has to reach
+	ended    bool          // by a freeze, after a seq
+	after    chain.Seq
+	hunted   *pull // what asks a peer for its branch
 	want     want
 }
 
@@ -118,7 +121,7 @@ func (e *Engine) keep(c *chainState) {
 // dropPhantom forgets a chain of which nothing is here, and which no peer has
 // any more.
 func (e *Engine) dropPhantom(c *chainState) {
-	if c.kept || c.pending > 0 || c.want.seq > 0 || c.want.pull != nil || e.chains[c.origin] != c {
+	if c.kept || c.hunted != nil || c.pending > 0 || c.want.seq > 0 || c.want.pull != nil || e.chains[c.origin] != c {
 		return
 	}
 	delete(e.chains, c.origin)
@@ -139,7 +142,7 @@ func (e *Engine) search(o chain.Origin) (int, bool) {
 
 // Committed tells that the ledger has committed: the received heads that
 // changed and the sync root after it. The own chain's head is told only once
-// it is synced.
+// it is synced. That of a chain that was ended may go back.
 func (e *Engine) Committed(at At, heads []chain.Head, root chain.Hash) {
 	e.advance(at)
 	e.root = root
@@ -148,10 +151,21 @@ func (e *Engine) Committed(at At, heads []chain.Head, root chain.Hash) {
 	}
 }
 
+// believed is how much of a claim to have a chain up to a seq counts.
+func (c *chainState) believed(seq chain.Seq) chain.Seq {
+	if c.ended {
+		return min(seq, c.after)
+	}
+	return seq
+}
+
 // raise moves a chain's received head up.
 func (e *Engine) raise(h chain.Head) {
 	c := e.chain(h.Origin)
 	if h.Seq <= c.head.Seq {
+		if c.ended && h.Seq < c.head.Seq {
+			e.lower(c, h)
+		}
 		return
 	}
 	c.head = h
@@ -170,8 +184,9 @@ func (e *Engine) raise(h chain.Head) {
 
 // accept is a batch that the ledger has not answered yet.
 type accept struct {
-	from chain.Origin
-	runs []Run
+	from   chain.Origin
+	runs   []Run
+	freeze *chain.Freeze // instead of runs
 }
 
 // offer hands runs to the ledger that may be of use to it. A run whose
@@ -194,7 +209,7 @@ func (e *Engine) offer(p *peer, runs []Run, pushed, ackWanted bool) {
 			continue
 		}
 		if r.Last > c.pending {
-			c.pending = r.Last
+			c.pending = c.believed(r.Last)
 			if pushed && p.origin == r.Origin {
 				c.pushedAt = e.at.Mono
 			}
@@ -205,7 +220,7 @@ func (e *Engine) offer(p *peer, runs []Run, pushed, ackWanted bool) {
 		return
 	}
 	e.nextID++
-	e.accepts[e.nextID] = accept{p.origin, useful}
+	e.accepts[e.nextID] = accept{from: p.origin, runs: useful}
 	e.out.Accept = append(e.out.Accept, Accept{ID: e.nextID, From: p.origin, Runs: useful, AckWanted: ackWanted})
 }
 
@@ -218,7 +233,7 @@ func (e *Engine) LedgerClosed(at At) {
 }
 
 // Outcome is the ledger's answer to an Accept: an outcome for each run, in
-// their order, or none if it did not take them.
+// their order, or for the freeze, or none if it did not take them.
 func (e *Engine) Outcome(at At, id uint64, outcomes []chain.Outcome) {
 	e.advance(at)
 	a, ok := e.accepts[id]
@@ -227,6 +242,12 @@ func (e *Engine) Outcome(at At, id uint64, outcomes []chain.Outcome) {
 	}
 	delete(e.accepts, id)
 	p := e.peers[a.from]
+	if a.freeze != nil {
+		if len(outcomes) > 0 {
+			e.freezeOutcome(p, a.freeze, &outcomes[0])
+		}
+		return
+	}
 	for i := range a.runs {
 		r := &a.runs[i]
 		c := e.chain(r.Origin)
@@ -248,6 +269,9 @@ func (e *Engine) Outcome(at At, id uint64, outcomes []chain.Outcome) {
 		default:
 			c.pending = c.head.Seq
 			c.refused = e.at.Mono + refusedFor
+		}
+		if o.From > 0 {
+			e.hunt(p, Range{r.Origin, o.From, r.First - 1})
 		}
 		for _, dep := range o.Missing {
 			e.reportMissing(p, dep)

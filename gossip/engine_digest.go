@@ -13,6 +13,9 @@ type peerDigest struct {
 	agreed    uint64
 	exchanged bool // on this stream, both have told all that they have
 	tried     bool // what changed was exchanged since the roots were last equal
+	same      bool // the full vector that the peer is telling is the own so far
+	hashing   bool // heads with hashes are being told, as far as hashed
+	hashed    chain.Origin
 	next      time.Duration
 	backoff   time.Duration
 	unequal   time.Duration // since when the roots differ
@@ -35,6 +38,7 @@ func (e *Engine) agree(p *peer) {
 	d := &p.vec
 	d.agreed, p.told = e.recent.version, e.recent.version
 	d.exchanged, d.tried, d.backoff = true, false, 0
+	d.hashing = false
 	d.unequal = e.at.Mono
 	d.next = e.at.Mono + quietFor
 	d.active = false
@@ -89,6 +93,7 @@ func (e *Engine) startDigest(p *peer) {
 	d.active, d.full = true, d.agreed == 0 || d.tried
 	d.upTo = chain.Origin{}
 	e.stats.Digests++
+	e.tellFrozen(p, false)
 	if d.full {
 		e.stats.FullDigests++
 		e.sendDigest(p, e.chunk(chain.Origin{}))
@@ -181,6 +186,7 @@ func (e *Engine) onDigest(p *peer, f *Digest) {
 		}
 		sortHeads(ours)
 	}
+	e.compareVector(p, f, len(ours))
 	most := max(e.limits.VectorBytes/maxHeadSize, 1)
 	for len(ours) > most {
 		e.send(p, &Heads{Heads: ours[:most:most]})
@@ -189,6 +195,8 @@ func (e *Engine) onDigest(p *peer, f *Digest) {
 	e.send(p, &Heads{End: true, Heads: ours})
 	p.told = e.recent.version
 	if f.UpTo.IsZero() {
+		e.tellFrozen(p, false)
+		e.tellHashes(p)
 		p.vec.exchanged = true
 		p.vec.next = e.at.Mono + quietFor
 	}

@@ -19,6 +19,9 @@ type Effects struct {
 	// Read reads ranges from the log, off the engine's goroutine. Each is
 	// answered by one ReadDone.
 	Read []Read
+	// Evidence reads what ended a chain, off the engine's goroutine. Each is
+	// answered by one EvidenceRead.
+	Evidence []ReadEvidence
 	// Acked tells how far peers hold the own chain, applied and synced.
 	Acked []Acked
 	// OwnHeads tells that a peer answered where the own chain ends with it.
@@ -29,7 +32,7 @@ type Effects struct {
 
 // Empty reports whether there is nothing to do.
 func (e *Effects) Empty() bool {
-	return len(e.Close)+len(e.Accept)+len(e.Send)+len(e.Read)+len(e.Acked)+len(e.OwnHeads) == 0 && !e.CaughtUp
+	return len(e.Close)+len(e.Accept)+len(e.Send)+len(e.Read)+len(e.Evidence)+len(e.Acked)+len(e.OwnHeads) == 0 && !e.CaughtUp
 }
 
 // Close is a stream to be closed for what its peer did.
@@ -38,11 +41,13 @@ type Close struct {
 	Reason string // a constant, for logs and metrics
 }
 
-// Accept is runs for the ledger, in the order of their chains.
+// Accept is runs for the ledger, in the order of their chains, or a freeze.
 type Accept struct {
 	ID   uint64
 	From chain.Origin
 	Runs []Run
+	// Freeze is set instead of Runs.
+	Freeze *chain.Freeze
 	// AckWanted says that From waits until it hears that these are durable.
 	AckWanted bool
 }

@@ -28,6 +28,8 @@ type peer struct {
 	ack   peerAck
 	vec   peerDigest
 
+	freezes peerFreezes
+
 	toldAt    time.Duration // when it was last sent a beacon
 	told      uint64        // version up to which it was told heads, by beacon or digest
 	pulls     int           // outstanding with it
@@ -47,6 +49,7 @@ func (p *peer) knows(c *chainState) chain.Seq {
 
 // set records what the peer has of a chain, learn that it has so much at least.
 func (p *peer) set(c *chainState, seq chain.Seq) {
+	seq = c.believed(seq)
 	if c.index >= len(p.known) {
 		if seq == 0 {
 			return
@@ -99,6 +102,7 @@ func (e *Engine) down(p *peer) {
 	p.up, p.hello = false, false
 	p.queue.reset()
 	p.serve = peerServe{}
+	p.freezes = peerFreezes{}
 	p.ack.wanted, p.ack.sent = 0, 0
 	p.vec.active = false
 	e.dropPulls(p)
@@ -148,6 +152,12 @@ func (e *Engine) Message(at At, origin chain.Origin, f Frame) {
 		e.onAppliedWanted(p, f)
 	case *Applied:
 		e.onApplied(p, f)
+	case *Freeze:
+		e.onFreeze(p, f)
+	case *Frozen:
+		e.onFrozen(p, f)
+	case *Hashes:
+		e.onHashes(p, f)
 	default:
 		e.stats.UnknownFrames++
 	}

@@ -14,7 +14,8 @@ type pull struct {
 	peer     *peer
 	ranges   []pullRange
 	deadline time.Duration
-	last     int // index of the last range that was served something, or -1
+	last     int       // index of the last range that was served something, or -1
+	served   chain.Seq // the end of what was served last
 }
 
 type pullRange struct {
@@ -183,6 +184,7 @@ func (e *Engine) onServed(p *peer, f *Served) {
 		for j := max(a.last, 0); j < len(a.ranges); j++ {
 			if a.ranges[j].c.origin == f.Runs[k].Origin {
 				a.ranges[j].got, a.last = true, j
+				a.served = f.Runs[k].Last
 				break
 			}
 		}
@@ -199,6 +201,7 @@ func (e *Engine) onServed(p *peer, f *Served) {
 // though one after it was, or though nothing was, the peer has nothing.
 func (e *Engine) finishPull(a *pull) {
 	a.peer.pulls--
+	e.hunting(a, a.served)
 	recount := false
 	for i := range a.ranges {
 		r := &a.ranges[i]
@@ -247,6 +250,9 @@ func (e *Engine) dropPulls(p *peer) {
 func (e *Engine) release(a *pull) {
 	a.peer.pulls--
 	for _, r := range a.ranges {
+		if r.c.hunted == a {
+			r.c.hunted = nil
+		}
 		if r.c.want.pull == a {
 			r.c.want.pull = nil
 			e.dropPhantom(r.c)

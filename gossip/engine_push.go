@@ -66,6 +66,9 @@ func (r *pushRing) from(seq chain.Seq) []ownRun {
 // Committed that tells the own head.
 func (e *Engine) Local(at At, runs []Run, ackWanted bool) {
 	e.advance(at)
+	if e.own.ended {
+		return // what the batch appended is beyond the freeze that it brought
+	}
 	for i := range runs {
 		r := &runs[i]
 		if r.Last < e.ring.next {

@@ -69,6 +69,8 @@ func (e *Engine) pump() {
 		}
 		p.queue.needAcks = false
 		e.pumpAck(p)
+		e.pumpFreezes(p)
+		e.pumpHashes(p)
 		e.pumpServe(p)
 	}
 }

@@ -38,6 +38,7 @@ func (e *Engine) report(p *peer, o chain.Origin, seq chain.Seq, urgent bool) {
 		return
 	}
 	p.learn(c, seq)
+	seq = c.believed(seq)
 	if e.catchingUp && !p.vec.exchanged {
 		c.goal = max(c.goal, seq)
 	}

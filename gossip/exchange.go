@@ -47,9 +47,10 @@ type Transport interface {
 // use.
 type Ledger interface {
 	// Heads are the received heads, SyncRoot the root over them, Applied the
-	// applied heads.
+	// applied heads, Frozen the chains that were ended, and after which seq.
 	Heads() []chain.Head
 	Applied() []chain.Head
+	Frozen() []chain.ID
 	SyncRoot() chain.Hash
 	// Key is the public key of a chain that is here.
 	Key(o chain.Origin) (ed25519.PublicKey, bool)
@@ -63,6 +64,10 @@ type Ledger interface {
 	// what they changed, or with an error if the ledger takes nothing any more.
 	// ackWanted says that from waits until the runs are durable here.
 	Accept(from chain.Origin, runs []*chain.Run, ackWanted bool, reply func([]chain.Outcome, error))
+	// AcceptFreeze queues a verified freeze likewise, and replies with its outcome.
+	AcceptFreeze(from chain.Origin, f *chain.Freeze, reply func([]chain.Outcome, error))
+	// Evidence reads the encoded freeze of a chain, nil if it has none.
+	Evidence(o chain.Origin) ([]byte, error)
 }
 
 // Config is what an exchange needs.
@@ -137,7 +142,7 @@ func NewExchange(c Config, ledger Ledger) *Exchange {
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	x.engine = NewEngine(x.now(), EngineConfig{
-		Self: c.Self, Epoch: c.Epoch, Durable: c.Durable, Heads: ledger.Heads(), Applied: ledger.Applied(), Root: ledger.SyncRoot(), Limits: c.Limits,
+		Self: c.Self, Epoch: c.Epoch, Durable: c.Durable, Heads: ledger.Heads(), Applied: ledger.Applied(), Frozen: ledger.Frozen(), Root: ledger.SyncRoot(), Limits: c.Limits,
 	})
 	go x.loop()
 	return x
@@ -187,6 +192,11 @@ func (x *Exchange) Local(runs []*chain.Run, ackWanted bool) {
 // after it. The own head is told once it is synced.
 func (x *Exchange) Committed(heads []chain.Head, root chain.Hash) {
 	x.post(func(at At) { x.engine.Committed(at, heads, root) })
+}
+
+// Frozen tells the chains that a commit ended, before the Committed of it.
+func (x *Exchange) Frozen(ends []chain.ID) {
+	x.post(func(at At) { x.engine.Frozen(at, ends) })
 }
 
 // Applied tells the applied heads that a commit moved.

@@ -103,11 +103,7 @@ func (x *Exchange) take(l *linkLoop, in *inQueue) error {
 
 // accept hands runs to the ledger, and waits until it has room for them.
 func (x *Exchange) accept(a Accept) {
-	runs := make([]*chain.Run, len(a.Runs))
-	for i := range a.Runs {
-		runs[i] = a.Runs[i].Verified
-	}
-	x.ledger.Accept(a.From, runs, a.AckWanted, func(outcomes []chain.Outcome, err error) {
+	reply := func(outcomes []chain.Outcome, err error) {
 		x.post(func(at At) {
 			if err != nil {
 				outcomes = nil
@@ -115,15 +111,34 @@ func (x *Exchange) accept(a Accept) {
 			}
 			x.engine.Outcome(at, a.ID, outcomes)
 		})
-	})
+	}
+	if a.Freeze != nil {
+		x.ledger.AcceptFreeze(a.From, a.Freeze, reply)
+		return
+	}
+	runs := make([]*chain.Run, len(a.Runs))
+	for i := range a.Runs {
+		runs[i] = a.Runs[i].Verified
+	}
+	x.ledger.Accept(a.From, runs, a.AckWanted, reply)
 }
 
-// verify decodes and verifies a frame's runs. Those that follow each other are
+// verify decodes and verifies a frame's runs, or its freeze. Runs that follow each other are
 // joined, for the last signature covers all, and to verify one is most of what a
 // small run costs. A run of a chain whose key is not known here, for its genesis
 // has not come, is taken out of the frame; what is left of it is that the peer
 // has it.
 func (x *Exchange) verify(l *linkLoop, f Frame) (hints []chain.ID, err error) {
+	if f, ok := f.(*Freeze); ok {
+		f.Verified, err = chain.DecodeFreeze(f.Encoded)
+		if err == nil {
+			err = f.Verified.Verify()
+		}
+		if err != nil {
+			return nil, &refusal{"freeze_evidence", err}
+		}
+		return nil, nil
+	}
 	runs := runsOf(f)
 	if len(runs) == 0 {
 		return nil, nil

@@ -109,6 +109,9 @@ func (x *Exchange) carryOut(out Effects) {
 	for _, r := range out.Read {
 		x.wg.Go(func() { x.readLog(r) })
 	}
+	for _, r := range out.Evidence {
+		x.wg.Go(func() { x.readEvidence(r) })
+	}
 	for _, a := range out.Acked {
 		if x.conf.OnAcked != nil {
 			x.conf.OnAcked(a.Peer, a.Head)
@@ -133,6 +136,23 @@ func (x *Exchange) readLog(r Read) {
 		x.log.Error("log could not be read for a peer", "peer", r.Peer, "error", err)
 	}
 	x.post(func(at At) { x.engine.ReadDone(at, r, runs, rest, err) })
+}
+
+// readEvidence reads what ended a chain, for a peer.
+func (x *Exchange) readEvidence(r ReadEvidence) {
+	select {
+	case x.reads <- struct{}{}:
+	case <-x.quit:
+		return
+	}
+	defer func() { <-x.reads }()
+	b, err := x.ledger.Evidence(r.Origin)
+	if err != nil {
+		x.meters.refuse("log")
+		x.log.Error("evidence of a freeze could not be read for a peer", "peer", r.Peer, "origin", r.Origin, "error", err)
+		b = nil
+	}
+	x.post(func(at At) { x.engine.EvidenceRead(at, r, b) })
 }
 
 // membersChanged is the transport's word about who is there.

@@ -76,6 +76,13 @@ func (l *memLedger) Heads() (heads []chain.Head) {
 // Applied is all of it: nothing here depends on anything.
 func (l *memLedger) Applied() []chain.Head { return l.Heads() }
 
+// It freezes nothing: the network of ledgers in forknet_test.go does.
+func (l *memLedger) Frozen() []chain.ID                    { return nil }
+func (l *memLedger) Evidence(chain.Origin) ([]byte, error) { return nil, nil }
+func (l *memLedger) AcceptFreeze(_ chain.Origin, _ *chain.Freeze, reply func([]chain.Outcome, error)) {
+	reply([]chain.Outcome{{Verdict: chain.Refused}}, nil)
+}
+
 func (l *memLedger) SyncRoot() chain.Hash {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 // what may change within it.
 const Version = 1
 
-// MaxFrame bounds a frame in bytes. Streams compress frames, and hold both
-// sides of that to this bound.
-const MaxFrame = 1 << 20
+// MaxFrame bounds a frame in bytes: the evidence of a fork is two runs. Streams
+// compress frames, and hold both sides of that to this bound.
+const MaxFrame = 2*chain.MaxRun + 1<<10
 
 // FrameKind is the first item of a frame.
 type FrameKind uint64
@@ -32,11 +32,15 @@ const (
 	KindAckWanted     FrameKind = 9
 	KindAppliedWanted FrameKind = 10
 	KindApplied       FrameKind = 11
+	KindFreeze        FrameKind = 12
+	KindFrozen        FrameKind = 13
+	KindHashes        FrameKind = 14
 )
 
 var frameNames = [...]string{
 	KindHello: "hello", KindPush: "push", KindHeads: "heads", KindPull: "pull", KindServed: "served",
 	KindPing: "ping", KindDigest: "digest", KindAck: "ack", KindAckWanted: "ack_wanted", KindAppliedWanted: "applied_wanted", KindApplied: "applied",
+	KindFreeze: "freeze", KindFrozen: "frozen", KindHashes: "hashes",
 }
 
 func (k FrameKind) String() string {
@@ -122,6 +126,12 @@ func newFrame(k FrameKind) Frame {
 		return &AppliedWanted{}
 	case KindApplied:
 		return &Applied{}
+	case KindFreeze:
+		return &Freeze{}
+	case KindFrozen:
+		return &Frozen{}
+	case KindHashes:
+		return &Hashes{}
 	}
 	return nil
 }

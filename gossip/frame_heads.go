@@ -57,13 +57,21 @@ func (f *Digest) decode(d *wire.Decoder) {
 	if d.Err() != nil {
 		return
 	}
-	switch n := len(f.Heads); {
-	case !f.Full && (!f.After.IsZero() || !f.UpTo.IsZero()):
+	if !f.Full && (!f.After.IsZero() || !f.UpTo.IsZero()) {
 		d.Fail("bounds without a full vector")
-	case !f.UpTo.IsZero() && f.After.Compare(f.UpTo) >= 0:
+	}
+	checkRange(d, f.After, f.UpTo, f.Heads)
+}
+
+// checkRange checks that a vector lies within its bounds, of which zeros are
+// none.
+func checkRange(d *wire.Decoder, after, upTo chain.Origin, heads []chain.ID) {
+	switch n := len(heads); {
+	case d.Err() != nil:
+	case !upTo.IsZero() && after.Compare(upTo) >= 0:
 		d.Fail("empty range")
-	case n > 0 && !f.After.IsZero() && f.Heads[0].Origin.Compare(f.After) <= 0,
-		n > 0 && !f.UpTo.IsZero() && f.Heads[n-1].Origin.Compare(f.UpTo) > 0:
+	case n > 0 && !after.IsZero() && heads[0].Origin.Compare(after) <= 0,
+		n > 0 && !upTo.IsZero() && heads[n-1].Origin.Compare(upTo) > 0:
 		d.Fail("heads outside the range")
 	}
 }

@@ -34,6 +34,12 @@ func encodedSize(f Frame) int {
 		return 72
 	case *Heads:
 		return head + maxHeadSize*len(f.Heads)
+	case *Freeze:
+		return head + len(f.Encoded)
+	case *Frozen:
+		return head + 36 + maxHeadSize*len(f.Ends)
+	case *Hashes:
+		return head + 36 + maxHashSize*len(f.Heads)
 	case *Digest:
 		return head + 36 + maxHeadSize*len(f.Heads)
 	case *AppliedWanted:

@@ -43,6 +43,10 @@ func sampleFrames() []gossip.Frame {
 		&gossip.AckWanted{Seq: 1},
 		&gossip.AppliedWanted{Held: []chain.ID{{Origin: chain.Origin{1}, Seq: 2}}}, &gossip.AppliedWanted{},
 		&gossip.Applied{Heads: []chain.ID{{Origin: chain.Origin{1}, Seq: 1}, {Origin: chain.Origin{1, 1}, Seq: 9}}}, &gossip.Applied{},
+		&gossip.Freeze{Encoded: bytes.Repeat([]byte{1}, 300)},
+		&gossip.Freeze{Encoded: bytes.Repeat([]byte{1}, chain.MaxFreeze)},
+		&gossip.Frozen{}, &gossip.Frozen{Answer: true, After: origin(1), UpTo: origin(5), Ends: []chain.ID{{Origin: origin(2), Seq: 0}, {Origin: origin(5), Seq: 7}}},
+		&gossip.Hashes{}, &gossip.Hashes{After: origin(1), UpTo: origin(5), Heads: []chain.Head{{Origin: origin(2), Seq: 1, Hash: hash}, {Origin: origin(5), Seq: 2}}},
 	}
 }
 

@@ -22,19 +22,22 @@ func TestProtocolExamples(t *testing.T) {
 	second[15] = 2
 	hash := chain.Hash(bytes.Repeat([]byte{0xab}, 32))
 	frames := map[string]Frame{
-		"heads, end: chain `01…01` at 5, `01…0102` at 300": &Heads{End: true, Heads: []chain.ID{{Origin: fill(1), Seq: 5}, {Origin: second, Seq: 300}}},
-		"pull 7, 64 KiB: chain `02…02` from 3 to 9":        &Pull{ID: 7, Bytes: 64 << 10, Ranges: []Range{{fill(2), 3, 9}}},
-		"served 7, done, nothing":                          &Served{ID: 7, Done: true},
-		"push, ack wanted, no cover, no runs":              &Push{AckWanted: true},
-		"ping":                                             &Ping{Sent: 1_000_000, Echo: 2000, Delay: 100, Wall: 1_700_000_000_000, Root: hash, Yours: 9},
-		"digest of what changed, empty":                    &Digest{},
-		"digest, full, above `01…01`":                      &Digest{Full: true, After: fill(1)},
-		"ack 2":                                            &Ack{Seq: 2, Hash: hash},
-		"ack wanted 2":                                     &AckWanted{Seq: 2},
-		"applied wanted: `01…01` at 5":                     &AppliedWanted{Held: []chain.ID{{Origin: fill(1), Seq: 5}}},
-		"applied, nothing":                                 &Applied{},
-		"hello, of a durable node with an empty chain":     &Hello{Version: 1, Epoch: 42, Durable: true, Root: hash},
-		"of a later version: counted, ignored":             &Unknown{Type: 0x78, Size: 3},
+		"heads, end: chain `01…01` at 5, `01…0102` at 300":     &Heads{End: true, Heads: []chain.ID{{Origin: fill(1), Seq: 5}, {Origin: second, Seq: 300}}},
+		"pull 7, 64 KiB: chain `02…02` from 3 to 9":            &Pull{ID: 7, Bytes: 64 << 10, Ranges: []Range{{fill(2), 3, 9}}},
+		"served 7, done, nothing":                              &Served{ID: 7, Done: true},
+		"push, ack wanted, no cover, no runs":                  &Push{AckWanted: true},
+		"ping":                                                 &Ping{Sent: 1_000_000, Echo: 2000, Delay: 100, Wall: 1_700_000_000_000, Root: hash, Yours: 9},
+		"digest of what changed, empty":                        &Digest{},
+		"digest, full, above `01…01`":                          &Digest{Full: true, After: fill(1)},
+		"ack 2":                                                &Ack{Seq: 2, Hash: hash},
+		"ack wanted 2":                                         &AckWanted{Seq: 2},
+		"applied wanted: `01…01` at 5":                         &AppliedWanted{Held: []chain.ID{{Origin: fill(1), Seq: 5}}},
+		"freeze of a chain by an encoded freeze, here 3 bytes": &Freeze{Encoded: []byte{1, 2, 3}},
+		"frozen, answer: chain `01…01` after 0":                &Frozen{Answer: true, Ends: []chain.ID{{Origin: fill(1)}}},
+		"hashes above `01…01`, to the end: chain `02…02` at 3": &Hashes{After: fill(1), Heads: []chain.Head{{Origin: fill(2), Seq: 3, Hash: hash}}},
+		"applied, nothing":                                     &Applied{},
+		"hello, of a durable node with an empty chain":         &Hello{Version: 1, Epoch: 42, Durable: true, Root: hash},
+		"of a later version: counted, ignored":                 &Unknown{Type: 0x78, Size: 3},
 	}
 	rows := protocolTable(t, "### Examples")
 	for name, text := range rows {

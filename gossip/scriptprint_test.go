@@ -59,6 +59,24 @@ func describe(f gossip.Frame, w *scriptWorld) string {
 		return "applied-wanted " + printHeads(f.Held)
 	case *gossip.Applied:
 		return "applied " + printHeads(f.Heads)
+	case *gossip.Freeze:
+		v, err := chain.DecodeFreeze(f.Encoded)
+		if err != nil {
+			panic(err)
+		}
+		return fmt.Sprintf("freeze %s after %d", originName(v.Origin), v.After)
+	case *gossip.Frozen:
+		s := "frozen " + printHeads(f.Ends)
+		if f.Answer {
+			s += " answer"
+		}
+		return s
+	case *gossip.Hashes:
+		var out []string
+		for _, h := range f.Heads {
+			out = append(out, fmt.Sprintf("%s.%d", originName(h.Origin), h.Seq))
+		}
+		return "hashes " + strings.Join(out, " ")
 	case *gossip.Ping:
 		return fmt.Sprintf("ping yours=%d at %v", f.Yours, w.now)
 	}

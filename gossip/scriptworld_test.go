@@ -1,6 +1,7 @@
 package gossip_test
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"math"
 	"slices"
@@ -40,6 +41,7 @@ type scriptNode struct {
 	eras    map[string]int // of the stream to a node; odd while it is open
 	stalled map[string]bool
 	deaf    bool // its ledger refuses everything
+	ends    map[string]chain.Seq
 }
 
 func newScriptWorld() *scriptWorld { return &scriptWorld{now: time.Second} }
@@ -61,12 +63,25 @@ func (w *scriptWorld) node(name string) *scriptNode {
 	panic("no node " + name)
 }
 
+// scriptOrigin is the origin of a name. That of a chain whose name begins with @
+// has a key, so that it can be ended by a seal.
 func scriptOrigin(name string) (o chain.Origin) {
+	if strings.HasPrefix(name, "@") {
+		return chain.OriginOf(forkKey(name).Public().(ed25519.PublicKey))
+	}
 	copy(o[:], name)
 	return o
 }
 
-func originName(o chain.Origin) string { return strings.TrimRight(string(o[:]), "\x00") }
+// keyedNames are the names of the origins that have keys.
+var keyedNames = map[chain.Origin]string{scriptOrigin("@f"): "@f", scriptOrigin("@g"): "@g"}
+
+func originName(o chain.Origin) string {
+	if name, ok := keyedNames[o]; ok {
+		return name
+	}
+	return strings.TrimRight(string(o[:]), "\x00")
+}
 
 // do runs one command.
 func (w *scriptWorld) do(args []string) (err error) {
@@ -128,6 +143,18 @@ func (w *scriptWorld) do(args []string) (err error) {
 		seq := chain.Seq(atoi(args[4]))
 		n.engine.Fetch(n.at(), scriptOrigin(args[2]), gossip.Range{Origin: scriptOrigin(args[3]), From: seq, To: seq})
 		n.act()
+	case "freeze": // A CHAIN SEQ: its ledger finds that the chain ends there
+		n := w.node(args[1])
+		n.freeze(args[2], chain.Seq(atoi(args[3])))
+		n.act()
+	case "other": // A CHAIN SEQ UPDATES: it has others from there on than the rest
+		n := w.node(args[1])
+		n.cut(args[2], chain.Seq(atoi(args[3])-1))
+		for range atoi(args[4]) {
+			n.add(scriptRun(args[2], n.head(args[2]), 1, 40, "other"))
+		}
+		n.conf.Heads, n.conf.Root = n.heads(), n.root.Hash()
+		n.engine = gossip.NewEngine(n.at(), n.conf) // no stream is open yet
 	case "refuse": // A: its ledger refuses what comes
 		w.node(args[1]).deaf = true
 	case "tick": // D: time passes, nothing arrives
@@ -308,6 +335,14 @@ func (n *scriptNode) receive(from *scriptNode, b []byte) {
 	if err != nil {
 		panic(err)
 	}
+	if f, ok := f.(*gossip.Freeze); ok {
+		if f.Verified, err = chain.DecodeFreeze(f.Encoded); err == nil {
+			err = f.Verified.Verify()
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
 	for i, runs := 0, framesRuns(f); i < len(runs); i++ {
 		r, err := chain.DecodeRun(runs[i].Encoded)
 		if err != nil {
@@ -347,6 +382,12 @@ func (n *scriptNode) act() {
 		n.engine.ReadDone(n.at(), r, runs, rest, err)
 		n.act()
 	}
+	for _, r := range out.Evidence {
+		name := originName(r.Origin)
+		seal := chain.SignSeal(forkKey(name), chain.Head{Origin: r.Origin, Seq: n.ends[name], Hash: n.head(name).Hash})
+		n.engine.EvidenceRead(n.at(), r, seal.Append(nil))
+		n.act()
+	}
 	for _, a := range out.Acked {
 		w.printf("%s hears that %s has %s.%d", n.name, originName(a.Peer), n.name, a.Head.Seq)
 	}
@@ -364,6 +405,13 @@ func (n *scriptNode) act() {
 }
 
 func (n *scriptNode) accept(a gossip.Accept) {
+	if f := a.Freeze; f != nil {
+		n.world.printf("%s takes the freeze of %s after %d", n.name, originName(f.Origin), f.After)
+		n.freeze(originName(f.Origin), f.After)
+		n.engine.Outcome(n.at(), a.ID, []chain.Outcome{{Verdict: chain.Accepted}})
+		n.act()
+		return
+	}
 	var outcomes []chain.Outcome
 	var heads []chain.Head
 	took := map[chain.Verdict][]gossip.Run{}
@@ -376,6 +424,8 @@ func (n *scriptNode) accept(a gossip.Accept) {
 			o.Verdict = chain.Refused
 		case r.First > head.Seq+1:
 			o.Verdict = chain.Gap
+		case n.parts(name, r):
+			o.Verdict, o.From = chain.Diverged, max(r.First-1, 1)
 		case r.Last <= head.Seq:
 			o.Verdict, o.Duplicates = chain.Duplicate, r.Updates()
 		default:
@@ -386,7 +436,7 @@ func (n *scriptNode) accept(a gossip.Accept) {
 		outcomes = append(outcomes, o)
 		took[o.Verdict] = append(took[o.Verdict], r)
 	}
-	for v := chain.Accepted; v <= chain.Refused; v++ {
+	for v := chain.Accepted; v <= chain.Diverged; v++ {
 		if len(took[v]) > 0 {
 			n.world.printf("%s takes %s: %s", n.name, printRuns(took[v]), v)
 		}
@@ -394,6 +444,43 @@ func (n *scriptNode) accept(a gossip.Accept) {
 	n.engine.Committed(n.at(), heads, n.root.Hash())
 	n.engine.Outcome(n.at(), a.ID, outcomes)
 	n.act()
+}
+
+// parts reports whether a run follows on, or is, another update than is here.
+func (n *scriptNode) parts(name string, r gossip.Run) bool {
+	decoded, err := chain.DecodeRun(r.Encoded)
+	if err != nil {
+		panic(err)
+	}
+	for _, have := range n.logs[name] {
+		if have.Last == r.First-1 && have.Hash != decoded.Prev || have.Last == r.Last && have.Hash != r.Hash {
+			return true
+		}
+	}
+	return false
+}
+
+// cut drops what is here of a chain after a seq.
+func (n *scriptNode) cut(name string, after chain.Seq) {
+	was := n.head(name)
+	runs := n.logs[name]
+	for len(runs) > 0 && runs[len(runs)-1].Last > after {
+		runs = runs[:len(runs)-1]
+	}
+	n.logs[name] = runs
+	n.root.Replace(was, n.head(name))
+}
+
+// freeze ends a chain, and puts that into the sync root, as a head of its own.
+func (n *scriptNode) freeze(name string, after chain.Seq) {
+	n.cut(name, after)
+	if n.ends == nil {
+		n.ends = map[string]chain.Seq{}
+	}
+	n.ends[name] = after
+	n.root.Add(chain.Head{Origin: scriptOrigin(name), Seq: after + 1})
+	n.engine.Frozen(n.at(), []chain.ID{{Origin: scriptOrigin(name), Seq: after}})
+	n.engine.Committed(n.at(), []chain.Head{n.head(name)}, n.root.Hash())
 }
 
 func (n *scriptNode) missing(r gossip.Run) []chain.ID {

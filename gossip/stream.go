@@ -134,7 +134,7 @@ func (s *Stream) fail(reason Reason, err error) error {
 
 // ReadFrame waits for the next frame and returns its payload in buf, or in a
 // larger slice where buf is too small; the caller owns it. A claimed size over
-// 1 MiB, before or after decompression, is refused before anything of it is
+// MaxFrame, before or after decompression, is refused before anything of it is
 // allocated.
 func (s *Stream) ReadFrame(buf []byte) ([]byte, error) {
 	if now := time.Now(); now.Sub(s.readBy) > deadlineSlack-StreamIdle {

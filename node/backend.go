@@ -40,6 +40,8 @@ func (b backend) Enqueue(ctx context.Context, drafts []chain.Draft) ([]api.Pendi
 	return out, nil
 }
 
+func (b backend) Clamp(f chain.Frontier) chain.Frontier { return b.n.archive.Clamp(f) }
+
 func (b backend) Applied(ctx context.Context, f chain.Frontier) error {
 	err := b.n.archive.Wait(ctx, f)
 	if err != nil && ctx.Err() != nil {
@@ -130,11 +132,13 @@ func (b backend) Changes(since chain.Cursor, filter chain.Filter, limit int) (*a
 	if err != nil {
 		return nil, nil, err
 	}
-	return &api.Changes{Updates: page.Updates, Cursor: page.Cursor, UpToDate: page.UpToDate, Behind: page.Behind}, changed, nil
+	return &api.Changes{
+		Updates: page.Updates, Cursor: page.Cursor, UpToDate: page.UpToDate, Behind: page.Behind, Retracted: page.Retracted,
+	}, changed, nil
 }
 
 func (b backend) Now(filter chain.Filter) chain.Cursor {
-	return chain.Cursor{Frontier: b.n.archive.Frontier().Clone(), Filter: filter.Hash()}
+	return b.n.archive.Now(filter)
 }
 
 func (b backend) Mesh() *api.Mesh {
@@ -155,6 +159,11 @@ func (b backend) Mesh() *api.Mesh {
 	slices.SortFunc(m.Chains, func(x, y api.Chain) int {
 		return cmp.Or(cmp.Compare(x.Authority, y.Authority), cmp.Compare(x.Node, y.Node), x.Origin.Compare(y.Origin))
 	})
+	for _, f := range n.archive.Freezes() {
+		m.Freezes = append(m.Freezes, api.Freeze{
+			Origin: f.Origin, Authority: n.archive.Authority(f.Origin), After: f.After, Reason: f.Reason.String(), Detail: f.Detail,
+		})
+	}
 	for _, h := range sum.Held {
 		waiting := h.WaitingFor
 		if waiting == nil {
@@ -176,7 +185,6 @@ func (n *Node) chain(c chain.ChainInfo, now time.Time) api.Chain {
 	}
 	if c.Frozen != nil {
 		out.Frozen = c.Frozen.String()
-		out.Held = 0
 	}
 	return out
 }

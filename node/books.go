@@ -44,6 +44,26 @@ func (b books) Serve(o chain.Origin, from chain.Seq, size int) ([][]byte, error)
 	return b.n.archive.Runs(o, from, size)
 }
 
+// Frozen are the chains that were ended, also those of which nothing is here.
+func (b books) Frozen() []chain.ID {
+	freezes := b.n.archive.Freezes()
+	ends := make([]chain.ID, len(freezes))
+	for i, f := range freezes {
+		ends[i] = chain.ID{Origin: f.Origin, Seq: f.After}
+	}
+	return ends
+}
+
+func (b books) Evidence(o chain.Origin) ([]byte, error) { return b.n.archive.Evidence(o) }
+
+func (b books) AcceptFreeze(_ chain.Origin, f *chain.Freeze, reply func([]chain.Outcome, error)) {
+	a := &arrival{freeze: f, reply: reply}
+	for _, proof := range f.Proof {
+		a.size += len(proof)
+	}
+	b.arrive(a)
+}
+
 func (b books) Accept(_ chain.Origin, runs []*chain.Run, ackWanted bool, reply func([]chain.Outcome, error)) {
 	a := &arrival{runs: runs, urgent: ackWanted, reply: reply}
 	for _, r := range runs {
@@ -51,6 +71,11 @@ func (b books) Accept(_ chain.Origin, runs []*chain.Run, ackWanted bool, reply f
 			a.size += len(r.Entries[i].Header) + len(r.Entries[i].Body)
 		}
 	}
+	b.arrive(a)
+}
+
+// arrive queues what came for the writer's loop.
+func (b books) arrive(a *arrival) {
 	w := b.n.writer
 	select {
 	case w.inbox <- a:
@@ -60,6 +85,6 @@ func (b books) Accept(_ chain.Origin, runs []*chain.Run, ackWanted bool, reply f
 		default:
 		}
 	case <-w.quit:
-		reply(nil, chain.ErrClosed)
+		a.reply(nil, chain.ErrClosed)
 	}
 }

@@ -187,6 +187,9 @@ func (n *Node) FailedBy() error {
 
 // noteAck takes a peer's word that it holds the own chain durably.
 func (n *Node) noteAck(peer chain.Origin, head chain.Head) {
+	if f := n.archive.Frozen(n.info.Origin); f != nil && head.Seq > f.After {
+		return // it was on its way when that was taken back
+	}
 	u, err := n.archive.Update(chain.ID{Origin: n.info.Origin, Seq: head.Seq})
 	if err != nil || u.Hash != head.Hash {
 		n.log.Error("a peer acknowledged another update than this node's", "peer", peer, "seq", head.Seq, "hash", head.Hash)

@@ -108,14 +108,8 @@ func (n *Node) stateMetrics() []prometheus.Collector {
 			}
 			return oldest
 		}),
-		gauge("tidings_frozen_chains", "Chains that were stopped because their key signed a fork or an invalid update.", func() float64 {
-			frozen := 0
-			for _, c := range n.archive.Chains() {
-				if c.Frozen != nil {
-					frozen++
-				}
-			}
-			return float64(frozen)
+		gauge("tidings_frozen_chains", "Chains that were stopped: their key signed a fork, an invalid update, or a seal.", func() float64 {
+			return float64(len(n.archive.Freezes()))
 		}),
 		gauge("tidings_clock_offset_seconds", "Own wall clock less the median of the mesh's, 0 while fewer than three can be compared.", func() float64 {
 			if c := n.compared(); c.Count >= 3 {

@@ -56,14 +56,19 @@ func (n *Node) recover(ctx context.Context) error {
 	case step == core.NewOrigin:
 		return fmt.Errorf("%w: %s, and there is no peer to ask", errNewOrigin, directoryChanged)
 	case step == core.Append:
-		n.state.setOwn()
+		if err := n.ownIsBack(ctx); err != nil {
+			return err
+		}
 		n.settleReadiness(false)
 		return nil
 	case start.IsUnchanged():
 		n.settleReadiness(true)
 		n.background(func(quit context.Context) {
-			if n.askPeers(quit, true) == core.Append && n.archive.Frozen(n.info.Origin) == nil {
-				n.state.setOwn()
+			if n.askPeers(quit, true) != core.Append || n.archive.Frozen(n.info.Origin) != nil {
+				return
+			}
+			if err := n.ownIsBack(quit); err != nil && quit.Err() == nil {
+				n.fail(err)
 			}
 		})
 		return nil
@@ -79,12 +84,26 @@ func (n *Node) recover(ctx context.Context) error {
 	default:
 		return ctx.Err()
 	}
+	if f := n.archive.Frozen(n.info.Origin); f != nil {
+		return fmt.Errorf("%w: it is frozen: %s", errNewOrigin, f)
+	}
 	if err := n.dir.Adopt(); err != nil {
 		return err
 	}
 	n.log.Info("own chain recovered from peers", "seq", n.archive.Head(n.info.Origin).Seq)
-	n.state.setOwn()
+	if err := n.ownIsBack(ctx); err != nil {
+		return err
+	}
 	n.settleReadiness(true)
+	return nil
+}
+
+// ownIsBack lets drafts onto the own chain, after what is owed from before.
+func (n *Node) ownIsBack(ctx context.Context) error {
+	if err := n.republish(ctx); err != nil {
+		return fmt.Errorf("publish again what was taken back: %w", err)
+	}
+	n.state.setOwn()
 	return nil
 }
 

@@ -31,9 +31,11 @@ type writer struct {
 	open    bool // appendable is closed; of the loop alone
 }
 
-// arrival are runs from a peer, verified, on their way into the ledger.
+// arrival are runs from a peer, or a freeze, verified, on their way into the
+// ledger.
 type arrival struct {
 	runs   []*chain.Run
+	freeze *chain.Freeze // instead of runs
 	size   int
 	urgent bool // the peer waits until they are durable
 	reply  func([]chain.Outcome, error)
@@ -70,12 +72,27 @@ func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 func (n *Node) heard(c *core.Committed) {
 	n.metrics.updates(c.Effects, n.info.Origin, n.clock())
 	for _, f := range c.Effects.Frozen {
-		n.log.Error("chain frozen: nothing more of it is accepted", "origin", f.Origin, "after", f.After,
-			"reason", f.Reason.String(), "detail", f.Detail)
+		n.log.Error("chain frozen: nothing of it counts after this seq; "+freezeAdvice(f, n.info.Origin), "origin", f.Origin,
+			"authority", n.archive.Authority(f.Origin), "after", f.After, "reason", f.Reason.String(), "detail", f.Detail)
 	}
 	if n.mesh != nil {
 		c.Tell(n.mesh.exchange)
 	}
+}
+
+// freezeAdvice says what is to be done about a freeze.
+func freezeAdvice(f *chain.Freeze, self chain.Origin) string {
+	switch {
+	case f.Origin == self:
+		return "it is this node's own: see to it that no copy of the data directory runs elsewhere, then restart this node; " +
+			"it goes on under a new origin and publishes again what it had acknowledged beyond"
+	case f.Reason == chain.FreezeFork:
+		return "two nodes published under one key, or one went on from an old copy of its data directory: stop the copy, and restart the node; " +
+			"it goes on under a new origin"
+	case f.Reason == chain.FreezeInvalid:
+		return "its node signed what no node accepts: look at that node's build and disk, then restart it; it goes on under a new origin"
+	}
+	return "its own node ended it"
 }
 
 func (w *writer) run() {
@@ -121,6 +138,7 @@ type batch struct {
 	core.Batch
 	drafts   []*Ack
 	arrivals []*arrival
+	freezes  []*arrival
 	size     int
 }
 
@@ -130,8 +148,12 @@ func (b *batch) draft(p *Ack) {
 }
 
 func (b *batch) arrive(a *arrival) {
-	b.arrivals, b.Arrivals = append(b.arrivals, a), append(b.Arrivals, a.runs)
 	b.size += a.size
+	if a.freeze != nil {
+		b.freezes, b.Freezes = append(b.freezes, a), append(b.Freezes, a.freeze)
+		return
+	}
+	b.arrivals, b.Arrivals = append(b.arrivals, a), append(b.Arrivals, a.runs)
 	b.Urgent = b.Urgent || a.urgent
 }
 
@@ -173,6 +195,13 @@ func (w *writer) process(b *batch) {
 			a.reply(nil, err)
 		} else {
 			a.reply(answers.Outcomes[i], nil)
+		}
+	}
+	for i, a := range b.freezes {
+		if err != nil {
+			a.reply(nil, err)
+		} else {
+			a.reply(answers.Freezes[i:i+1], nil)
 		}
 	}
 }
@@ -223,7 +252,7 @@ func (w *writer) drain() {
 	for {
 		var b batch
 		w.gather(&b)
-		if len(b.drafts) == 0 && len(b.arrivals) == 0 {
+		if len(b.drafts)+len(b.arrivals)+len(b.freezes) == 0 {
 			break
 		}
 		w.process(&b)

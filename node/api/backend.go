@@ -23,6 +23,8 @@ type Backend interface {
 	// Acks waits until n nodes, this one counted, hold the update durably, or
 	// ctx ends, and returns how many do.
 	Acks(ctx context.Context, id chain.ID, n int) int
+	// Clamp is a frontier without what lies beyond a freeze that is known here.
+	Clamp(f chain.Frontier) chain.Frontier
 	// Applied waits until all of f is applied here, or ctx ends: then it is an
 	// error that wraps ErrBehind.
 	Applied(ctx context.Context, f chain.Frontier) error
@@ -105,15 +107,9 @@ type Changes struct {
 	Cursor   chain.Cursor
 	UpToDate bool           // nothing more was applied at the call
 	Behind   []chain.Origin // of which the cursor has seen more than this node
-	// Retracted are chains that were frozen after a proven fork, with the seq
-	// after which their updates no longer count.
-	Retracted []Retraction
-}
-
-// Retraction takes back a chain's updates after a seq.
-type Retraction struct {
-	Origin chain.Origin
-	After  chain.Seq
+	// Retracted are chains that were frozen, with the seq after which the updates
+	// that the cursor had seen no longer count.
+	Retracted []chain.Retraction
 }
 
 // Readiness tells whether a node is ready to serve and to publish.
@@ -135,6 +131,7 @@ type Mesh struct {
 	Members   []Member     `json:"members"`
 	Chains    []Chain      `json:"chains"`
 	Held      []Held       `json:"held"`
+	Freezes   []Freeze     `json:"freezes,omitempty"`
 	Store     StoreStats   `json:"store"`
 }
 
@@ -168,6 +165,16 @@ type Chain struct {
 	AgeMs     int64        `json:"age_ms"` // since its newest applied update was made
 	// Frozen is why nothing more of this chain is accepted, where that is so.
 	Frozen string `json:"frozen,omitempty"`
+}
+
+// Freeze is a chain that was ended: nothing of it counts after a seq. The chain
+// need not be here.
+type Freeze struct {
+	Origin    chain.Origin `json:"origin"`
+	Authority string       `json:"authority"` // empty if it is not known here
+	After     chain.Seq    `json:"after"`
+	Reason    string       `json:"reason"` // fork, invalid update or sealed
+	Detail    string       `json:"detail"`
 }
 
 // Held is an update that was received and waits.

@@ -15,7 +15,7 @@ type changesQuery struct {
 	filter  chain.Filter
 	limit   int
 	wait    time.Duration
-	atLeast chain.Frontier
+	atLeast *atLeast
 }
 
 // changes answers GET /v1/changes.

@@ -47,7 +47,7 @@ type fake struct {
 	acks      int
 	diverged  bool
 	readiness Readiness
-	retracted []Retraction
+	retracted []chain.Retraction
 	pages     int // updates that one call of Changes looks at, 0 for all
 }
 
@@ -214,6 +214,17 @@ func (f *fake) Acks(ctx context.Context, _ chain.ID, n int) int {
 		<-ctx.Done()
 	}
 	return f.acks
+}
+
+// Clamp knows the freezes that are announced.
+func (f *fake) Clamp(of chain.Frontier) chain.Frontier {
+	out := of.Clone()
+	for _, r := range f.retracted {
+		if out[r.Origin] > r.After {
+			out[r.Origin] = r.After
+		}
+	}
+	return out
 }
 
 func (f *fake) Applied(ctx context.Context, want chain.Frontier) error {

@@ -89,7 +89,7 @@ func TestChangesFilter(t *testing.T) {
 func TestChangesBehind(t *testing.T) {
 	f := newFake()
 	f.diverged = true
-	f.retracted = []Retraction{{Origin: fleet, After: 4}}
+	f.retracted = []chain.Retraction{{Origin: fleet, After: 4}}
 	h := newHandler(t, f)
 	f.put(ownOrigin, "a", `{"x":1}`)
 	since := chain.Cursor{Frontier: chain.Frontier{nobody: 5}}.String()

@@ -146,8 +146,17 @@ func newFilter(prefix string, authorities []string) (chain.Filter, error) {
 	return chain.Filter{Prefix: chain.Prefix(prefix), Authorities: authorities}, nil
 }
 
-// atLeast reads at_least: a cursor, or IDs that commas separate.
-func (q query) atLeast() (chain.Frontier, error) {
+// atLeast is what a read is to contain.
+type atLeast struct {
+	frontier chain.Frontier
+	// place says that it is that of a cursor, which a freeze puts back. An update
+	// that a freeze took back is contained nowhere any more.
+	place bool
+}
+
+// atLeast reads at_least: a cursor, or IDs that commas separate. It is nil if
+// there is none.
+func (q query) atLeast() (*atLeast, error) {
 	text, ok := q.get("at_least")
 	if !ok {
 		return nil, nil
@@ -155,13 +164,13 @@ func (q query) atLeast() (chain.Frontier, error) {
 	return parseAtLeast(text)
 }
 
-func parseAtLeast(text string) (chain.Frontier, error) {
+func parseAtLeast(text string) (*atLeast, error) {
 	if strings.HasPrefix(text, "c1.") {
 		c, err := chain.ParseCursor(text)
 		if err != nil {
 			return nil, newProblem(CodeBadCursor, "at_least", err.Error())
 		}
-		return c.Frontier, nil
+		return &atLeast{c.Frontier, true}, nil
 	}
 	f := chain.Frontier{}
 	for part := range strings.SplitSeq(text, ",") {
@@ -171,5 +180,5 @@ func parseAtLeast(text string) (chain.Frontier, error) {
 		}
 		f[id.Origin] = max(f[id.Origin], id.Seq)
 	}
-	return f, nil
+	return &atLeast{f, false}, nil
 }

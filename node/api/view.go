@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -113,7 +112,11 @@ func (h *Handler) sendView(x *exchange, state *chain.State, tag string, tags []s
 }
 
 // applied waits until f is applied here.
-func (h *Handler) applied(w *waiting, f chain.Frontier) error {
+func (h *Handler) applied(w *waiting, a *atLeast) error {
+	f := a.frontier
+	if a.place {
+		f = h.backend.Clamp(f)
+	}
 	err := h.backend.Applied(w, f)
 	if err == nil {
 		return nil
@@ -137,10 +140,6 @@ func (h *Handler) atLeast(x *exchange, q query) error {
 	if err != nil || f == nil {
 		return err
 	}
-	return h.awaitFrontier(x, d, f)
-}
-
-func (h *Handler) awaitFrontier(x *exchange, d time.Duration, f chain.Frontier) error {
 	w, err := x.wait(d)
 	if err != nil {
 		return err

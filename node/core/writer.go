@@ -55,14 +55,17 @@ type WriterConfig struct {
 // Batch is what one round of the writer works on.
 type Batch struct {
 	Drafts   []*chain.Prepared
-	Arrivals [][]*chain.Run // from peers, verified; each was handed over at once
-	Urgent   bool           // a peer waits for what it sent to be durable
+	Arrivals [][]*chain.Run  // from peers, verified; each was handed over at once
+	Freezes  []*chain.Freeze // from peers, verified
+	Urgent   bool            // a peer waits for what it sent to be durable
 }
 
-// Answers are a batch's: one for each draft, and for each run of each arrival.
+// Answers are a batch's: one for each draft, for each run of each arrival, and
+// for each freeze.
 type Answers struct {
 	Receipts []Receipt
 	Outcomes [][]chain.Outcome
+	Freezes  []chain.Outcome
 }
 
 // Receipt is the answer to a draft.
@@ -83,6 +86,7 @@ type Committed struct {
 
 // Mesh is who is told: gossip.
 type Mesh interface {
+	Frozen(ends []chain.ID)
 	Local(runs []*chain.Run, ackWanted bool)
 	Committed(received []chain.Head, root chain.Hash)
 	Applied(heads []chain.Head)
@@ -91,6 +95,13 @@ type Mesh interface {
 
 // Tell tells the mesh what a commit did, in the order that it wants.
 func (c *Committed) Tell(m Mesh) {
+	if len(c.Effects.Frozen) > 0 {
+		ends := make([]chain.ID, len(c.Effects.Frozen))
+		for i, f := range c.Effects.Frozen {
+			ends[i] = chain.ID{Origin: f.Origin, Seq: f.After}
+		}
+		m.Frozen(ends)
+	}
 	if len(c.Effects.Own) > 0 {
 		m.Local(c.Effects.Own, false)
 	}
@@ -195,6 +206,13 @@ func (w *Writer) apply(b *Batch) (a Answers, err error) {
 		}
 		a.Outcomes = append(a.Outcomes, outcomes)
 	}
+	for _, f := range b.Freezes {
+		out, err := w.conf.Ledger.AcceptFreeze(f, now)
+		if err != nil {
+			return a, fmt.Errorf("accept freeze of %s: %w", f.Origin, err)
+		}
+		a.Freezes = append(a.Freezes, out)
+	}
 	if len(b.Drafts) > 0 {
 		if err := w.conf.Stage(); err != nil {
 			return a, err
@@ -242,6 +260,8 @@ func (w *Writer) commit(urgent bool) error {
 	for _, h := range effects.Heads {
 		if h.Applied.Seq > 0 {
 			w.applied[h.Applied.Origin] = h.Applied
+		} else {
+			delete(w.applied, h.Applied.Origin)
 		}
 	}
 	if len(effects.Heads) > 0 && !w.unmarked {

@@ -48,8 +48,12 @@ func (p *process) startMesh() {
 	for _, c := range p.chains() {
 		applied = append(applied, c.Applied)
 	}
+	var ends []chain.ID
+	for _, f := range p.archive.Freezes() {
+		ends = append(ends, chain.ID{Origin: f.Origin, Seq: f.After})
+	}
 	p.engine = gossip.NewEngine(p.at(), gossip.EngineConfig{
-		Self: p.origin, Epoch: uint64(p.w.now) + 1, Durable: p.m.durable, Heads: heads, Applied: applied,
+		Self: p.origin, Epoch: uint64(p.w.now) + 1, Durable: p.m.durable, Heads: heads, Applied: applied, Frozen: ends,
 		Root: p.archive.Summary().SyncRoot, Limits: p.limits(),
 	})
 	for i := range p.w.machines {
@@ -128,6 +132,13 @@ func runsOf(f gossip.Frame) []gossip.Run {
 
 // verify decodes and verifies a frame's runs, as a stream's reader does.
 func (p *process) verify(e *end, f gossip.Frame) (hints []chain.ID) {
+	if f, ok := f.(*gossip.Freeze); ok {
+		var err error
+		f.Verified, err = chain.DecodeFreeze(f.Encoded)
+		p.must(err)
+		p.must(f.Verified.Verify())
+		return nil
+	}
 	runs := runsOf(f)
 	kept := runs[:0]
 	for i := range runs {
@@ -212,6 +223,16 @@ func (p *process) act() {
 			p.act()
 		})
 	}
+	for _, r := range out.Evidence {
+		p.after(between(p.w.rand.disk, 20*time.Microsecond, 400*time.Microsecond), func() {
+			encoded, err := p.archive.Evidence(r.Origin)
+			if err != nil {
+				encoded = nil
+			}
+			p.engine.EvidenceRead(p.at(), r, encoded)
+			p.act()
+		})
+	}
 	for _, a := range out.Acked {
 		p.noteAck(a)
 	}
@@ -264,7 +285,7 @@ func (p *process) accept(a gossip.Accept) {
 		p.engine.Outcome(p.at(), a.ID, outcomes)
 		return
 	}
-	p.inbox = append(p.inbox, &arrival{runs, a.AckWanted, func(outcomes []chain.Outcome, err error) {
+	p.inbox = append(p.inbox, &arrival{runs, a.Freeze, a.AckWanted, func(outcomes []chain.Outcome, err error) {
 		if err != nil {
 			outcomes = nil
 			p.engine.LedgerClosed(p.at())

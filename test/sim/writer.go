@@ -30,11 +30,13 @@ type batch struct {
 	core.Batch
 	drafts   []*draft
 	arrivals []*arrival
+	freezes  []*arrival
 }
 
 // arrival are runs from a peer, verified.
 type arrival struct {
 	runs   []*chain.Run
+	freeze *chain.Freeze // in place of runs
 	urgent bool
 	reply  func([]chain.Outcome, error)
 }
@@ -121,8 +123,14 @@ func (p *process) gather() {
 	for _, d := range b.drafts {
 		b.Drafts = append(b.Drafts, d.prepared)
 	}
-	for _, a := range b.arrivals {
-		b.Arrivals = append(b.Arrivals, a.runs)
+	arrivals := b.arrivals
+	b.arrivals = nil
+	for _, a := range arrivals {
+		if a.freeze != nil {
+			b.freezes, b.Freezes = append(b.freezes, a), append(b.Freezes, a.freeze)
+			continue
+		}
+		b.arrivals, b.Arrivals = append(b.arrivals, a), append(b.Arrivals, a.runs)
 		b.Urgent = b.Urgent || a.urgent
 	}
 	p.batch = b
@@ -160,6 +168,13 @@ func (p *process) process() {
 			a.reply(nil, err)
 		} else {
 			a.reply(answers.Outcomes[i], nil)
+		}
+	}
+	for i, a := range b.freezes {
+		if err != nil {
+			a.reply(nil, err)
+		} else {
+			a.reply(answers.Freezes[i:i+1], nil)
 		}
 	}
 }
@@ -201,6 +216,8 @@ func (p *process) took(u *chain.Update) {
 type toEngine struct{ p *process }
 
 var _ core.Mesh = toEngine{}
+
+func (t toEngine) Frozen(ends []chain.ID) { t.p.engine.Frozen(t.p.at(), ends) }
 
 func (t toEngine) Local(runs []*chain.Run, ackWanted bool) {
 	t.p.engine.Local(t.p.at(), gossipRuns(runs), ackWanted)

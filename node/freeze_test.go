@@ -1,0 +1,159 @@
+package node_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/gossip"
+	"github.com/tidings-mesh/tidings/node"
+	"github.com/tidings-mesh/tidings/node/api"
+)
+
+// setBack puts the store of a directory back to a copy, so that nothing but its
+// content tells.
+func setBack(t *testing.T, dir, from string) {
+	t.Helper()
+	for _, name := range []string{"db", "heads"} {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
+		info, err := os.Stat(filepath.Join(from, name))
+		require.NoError(t, err)
+		if info.IsDir() {
+			require.NoError(t, os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(from, name))))
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(from, name))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
+	}
+}
+
+func changes(t *testing.T, n *node.Node, query string) (c struct {
+	Updates   []struct{ ID string }
+	Cursor    string
+	Behind    []string
+	Retracted []struct {
+		Origin string
+		After  uint64
+	}
+},
+) {
+	t.Helper()
+	require.NoError(t, json.Unmarshal([]byte(body(t, n, "/v1/changes?"+query)), &c))
+	return c
+}
+
+// A disk that was set back while the only one who knew better was away forks the
+// chain. Once that one is back the fork is proved everywhere, what came after it
+// is taken back, consumers are told, and after its next start the node says again
+// what it had acknowledged, under a new origin, each once.
+func TestForkIsFrozenAndRepublished(t *testing.T) {
+	hub := gossip.NewHub()
+	dir, backup := filepath.Join(t.TempDir(), "data"), t.TempDir()
+	cfg := node.Config{Name: "wh-1", Authority: "warehouse", DataDir: dir, RecoverWait: 200 * time.Millisecond}
+	life := func(hub *gossip.Hub) *node.Node {
+		c := cfg
+		c.Hub = hub
+		n, err := node.Open(t.Context(), c)
+		require.NoError(t, err)
+		return n
+	}
+	holder, third := open(t, node.Config{Name: "holder", Authority: "fleet", Hub: hub}), open(t, node.Config{Name: "third", Hub: hub})
+	n := life(hub)
+	publish(t, n, "order/1", `{"a":1}`)
+	same(t, n, holder, third)
+	require.NoError(t, n.Close())
+	require.NoError(t, os.CopyFS(backup, os.DirFS(dir)))
+
+	n = life(hub)
+	lost := publish(t, n, "order/1", `{"a":2}`)
+	publish(t, n, "order/2", `{"only":"on the lost branch"}`)
+	same(t, n, holder, third)
+	seen := changes(t, holder, "").Cursor
+	require.NoError(t, n.Close())
+	setBack(t, dir, backup)
+
+	n = life(gossip.NewHub()) // nobody answers there
+	for i := range 3 {
+		_, err := n.Publish(t.Context(), node.Draft{Subject: fmt.Sprintf("order/%d", 3+i), Delta: json.RawMessage(`{"b":1}`), Key: fmt.Sprint("k", i)})
+		require.NoError(t, err)
+	}
+	old := n.Origin()
+	require.Equal(t, lost.Origin, old)
+	require.NoError(t, n.Close())
+
+	n = life(hub)
+	defer func() { require.NoError(t, n.Close()) }()
+	all := []*node.Node{n, holder, third}
+	for _, at := range all {
+		eventually(t, "the fork is frozen on "+at.Name(), func() bool { return len(at.Mesh().Freezes) == 1 })
+	}
+	same(t, all...)
+	for _, at := range all {
+		f := at.Mesh().Freezes[0]
+		require.Equal(t, api.Freeze{Origin: old, Authority: "warehouse", After: 2, Reason: "fork", Detail: f.Detail}, f)
+		require.Equal(t, `{"a":1}`, view(t, at, "order/1"))
+		for _, subject := range []string{"order/2", "order/3"} {
+			_, err := at.View(t.Context(), subject)
+			require.ErrorIs(t, err, chain.ErrNotFound, subject)
+		}
+		require.Equal(t, 404, answer(at, "/v1/updates/"+lost.String()).Code)
+		c := changes(t, at, "since="+seen)
+		require.Len(t, c.Retracted, 1)
+		require.Equal(t, old.String(), c.Retracted[0].Origin)
+		require.Equal(t, uint64(2), c.Retracted[0].After)
+		require.Empty(t, c.Updates)
+		require.Empty(t, changes(t, at, "since="+c.Cursor).Retracted)
+		// A place that was reached holds no more than what counts.
+		require.Equal(t, 200, answer(at, "/v1/subjects/order/1?at_least="+seen).Code)
+		require.Equal(t, 503, answer(at, "/v1/subjects/order/1?at_least="+lost.String()).Code)
+		require.Contains(t, answer(at, "/metrics").Body.String(), "tidings_frozen_chains 1\n")
+	}
+	require.False(t, n.Readiness().Ready)
+	require.Contains(t, n.Readiness().Reason, "restart the node")
+	ack, err := n.Enqueue(t.Context(), draft("order/1", `{"a":9}`))
+	require.NoError(t, err)
+	require.NoError(t, n.Close())
+	_, err = ack.Wait(t.Context())
+	require.Error(t, err)
+
+	for range 3 { // once is enough, however often it starts
+		n = life(hub)
+		all[0] = n
+		require.NotEqual(t, old, n.Origin())
+		same(t, all...)
+		for _, at := range all {
+			for i := range 3 {
+				subject := fmt.Sprintf("order/%d", 3+i)
+				s, err := at.View(t.Context(), subject)
+				require.NoError(t, err)
+				require.Equal(t, `{"b":1}`, s.Status().String())
+				require.Equal(t, uint64(1), s.Updates())
+				require.Equal(t, chain.ID{Origin: n.Origin(), Seq: chain.Seq(2 + i)}, s.Heads()[0])
+			}
+		}
+		id, err := n.Publish(t.Context(), node.Draft{Subject: "order/3", Delta: json.RawMessage(`{"b":1}`), Key: "k0"})
+		require.NoError(t, err)
+		require.Equal(t, chain.ID{Origin: n.Origin(), Seq: 2}, id, "the key came along")
+		require.NoError(t, n.Close())
+	}
+	n = life(hub)
+	publish(t, n, "order/1", `{"a":3}`)
+	same(t, n, holder, third)
+	require.Equal(t, `{"a":3}`, view(t, holder, "order/1"))
+	require.True(t, strings.Contains(body(t, holder, "/v1/chains/"+n.Origin().String()), `"head":5`))
+}
+
+func answer(n *node.Node, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	n.Handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	return w
+}
