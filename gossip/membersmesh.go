@@ -20,10 +20,12 @@ type Mesh struct {
 	Membership *Membership
 
 	onChange func([]Member)
+	report   *reporter
 
-	mu    sync.Mutex // protects what follows; held while the streams are told
-	begun bool
-	peers []StreamPeer // those that live
+	mu      sync.Mutex // protects what follows; held while the streams are told
+	begun   bool
+	peers   []StreamPeer           // those that live
+	foreign map[nodeStart]struct{} // those that live and speak another version
 
 	ctx    context.Context
 	stop   context.CancelFunc
@@ -92,7 +94,7 @@ func OpenMesh(ctx context.Context, o MeshOptions) (*Mesh, error) {
 	if o.Ring.IsZero() && !port.Addr().Addr().IsLoopback() {
 		return nil, errors.Join(ErrKeyless, port.Shutdown())
 	}
-	m := &Mesh{Port: port, onChange: o.OnChange, failed: make(chan error, 1)}
+	m := &Mesh{Port: port, onChange: o.OnChange, report: report, failed: make(chan error, 1)}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.Streams, err = NewStreams(StreamsOptions{
 		Port: port, Key: o.Key, Ring: o.Ring, Epoch: epoch, Serve: o.Serve, Logger: o.Logger, Meters: o.Meters, report: report,
@@ -115,16 +117,29 @@ func OpenMesh(ctx context.Context, o MeshOptions) (*Mesh, error) {
 	return m, nil
 }
 
-// changed keeps streams to the living.
+// changed keeps streams to the living. One that speaks another version gets
+// none, which is said once for each of its starts: it looks alive to everybody,
+// and nothing of what it publishes comes.
 func (m *Mesh) changed(members []Member) {
 	peers := make([]StreamPeer, 0, len(members))
+	foreign := map[nodeStart]struct{}{}
+	m.mu.Lock()
 	for _, member := range members {
-		if member.Status == StatusAlive && member.Version == StreamVersion {
+		switch {
+		case member.Status != StatusAlive:
+		case member.Version == StreamVersion:
 			peers = append(peers, StreamPeer{Origin: member.Origin, Epoch: member.Epoch, Addr: member.Addr})
+		default:
+			foreign[member.start()] = struct{}{}
+			if _, said := m.foreign[member.start()]; said {
+				continue
+			}
+			m.report.meters.failures[ReasonVersion].Add(1)
+			m.report.log.Warn("a member speaks another version of the protocol: nothing is exchanged with it until both run one version",
+				"member", member.Name, "addr", member.Addr, "version", member.Version, "own_version", StreamVersion)
 		}
 	}
-	m.mu.Lock()
-	m.peers = peers
+	m.peers, m.foreign = peers, foreign
 	if m.begun {
 		m.Streams.SetPeers(peers)
 	}
