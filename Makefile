@@ -4,7 +4,7 @@ BIN := bin/tidings
 # Packages of this module. The comparison in test/bench is a module of its own.
 PKGS := ./...
 
-.PHONY: help build demo test lint unit fuzz bench soak clean
+.PHONY: help build demo test tools lint unit fuzz bench soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,9 +23,24 @@ lint: ## gofumpt, vet, staticcheck, tidy module
 	$(GO) tool staticcheck $(PKGS)
 	$(GO) mod tidy -diff
 
+# Real agents run in network namespaces, which need root and these. Everybody
+# else's run leaves those tests out, and says so.
+tools: export PATH := $(PATH):/usr/sbin:/sbin
+tools: ## as root on Debian: install iproute2 and nftables where they are missing
+	@missing=; \
+	command -v ip >/dev/null && command -v bridge >/dev/null || missing=iproute2; \
+	command -v nft >/dev/null || missing="$$missing nftables"; \
+	if test -z "$$missing"; then exit 0; fi; \
+	if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
+		echo "not installed:$$missing; the tests in network namespaces are left out (they need root, too)"; exit 0; \
+	fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	said=$$(apt-get update -qq 2>&1 && apt-get install -y -qq --no-install-recommends $$missing 2>&1) || \
+	{ echo "$$said"; echo "could not install:$$missing; the tests in network namespaces need them"; exit 1; }
+
 # The race detector is on, every fuzz target runs its seeds, the command line
 # is tested end to end with the real binary.
-unit: ## all tests, with the race detector
+unit: tools ## all tests, with the race detector
 	$(GO) test -race -timeout 15m $(PKGS)
 
 FUZZTIME ?= 20s
@@ -35,6 +50,10 @@ fuzz: ## run every fuzz target for FUZZTIME
 			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 		done; \
 	done
+
+SOAK ?= 1h
+soak: tools ## faults without end on real agents, for about SOAK
+	$(GO) test ./test/cluster -run '^TestSoak$$' -count 1 -v -timeout 0 -args -soak $(SOAK)
 
 bench: ## benchmarks of hot functions, then the comparison with other systems
 	$(GO) test -run '^$$' -bench . -benchmem ./chain/... ./gossip ./node/...

@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -48,6 +52,10 @@ type agent struct {
 	done chan error
 
 	bind, http string // host:port, once started
+
+	space  string       // network namespace that it runs in; empty is the test's own
+	client *http.Client // that reaches it
+	build  string       // binary that it runs; empty is the one under test
 }
 
 // start runs an agent and waits until it listens.
@@ -60,7 +68,7 @@ func start(t *testing.T, name, authority string, args ...string) *agent {
 
 func newAgent(t *testing.T, name, authority string, args ...string) *agent {
 	t.Helper()
-	a := &agent{t: t, name: name, dir: filepath.Join(t.TempDir(), name)}
+	a := &agent{t: t, name: name, dir: filepath.Join(t.TempDir(), name), client: httpClient}
 	require.NoError(t, os.MkdirAll(a.dir, 0o700))
 	a.args = append([]string{
 		"agent", "--name", name, "--authority", authority,
@@ -92,10 +100,10 @@ func (a *agent) run() {
 	if a.bind != "" {
 		bind, http = a.bind, a.http
 	}
-	a.cmd = exec.Command(binary, append(a.args, "--bind", bind, "--http", http)...)
+	a.cmd = exec.Command(cmp.Or(a.build, binary), append(a.args, "--bind", bind, "--http", http)...)
 	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(a.t, a.cmd.Start())
+	require.NoError(a.t, inNamespace(a.space, a.cmd.Start))
 	done, cmd := make(chan error, 1), a.cmd
 	go func() { done <- cmd.Wait() }()
 	a.done = done
@@ -149,13 +157,25 @@ func (a *agent) url(path string) string { return "http://" + a.http + path }
 
 // get reads JSON from the agent; ok is false where there was no answer.
 func (a *agent) get(path string, into any) (ok bool) {
-	resp, err := httpClient.Get(a.url(path))
+	resp, err := a.client.Get(a.url(path))
 	if err != nil {
 		return false
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode == http.StatusOK && json.NewDecoder(resp.Body).Decode(into) == nil
 }
+
+// status is the status of a call alone, or 0 where there was no answer.
+func (a *agent) status(path string) int {
+	resp, err := a.client.Get(a.url(path))
+	if err != nil {
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+func (a *agent) ready() bool { return a.status("/readyz") == http.StatusOK }
 
 // until waits for a condition that depends on other processes.
 func until(t *testing.T, within time.Duration, what string, ok func() bool) {
@@ -178,4 +198,24 @@ func sendRaw(t *testing.T, addr, bytes string) {
 	_, _ = conn.Write([]byte(bytes))
 	_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
 	_, _ = io.Copy(io.Discard, conn)
+}
+
+// command runs the binary as a user does, and returns its standard output.
+func command(t *testing.T, args ...string) string {
+	t.Helper()
+	out, errs, err := runCommand(args...)
+	if err != nil {
+		t.Fatalf("tidings %s: %v\n%s", strings.Join(args, " "), err, errs)
+	}
+	return out
+}
+
+func runCommand(args ...string) (stdout, stderr string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var out, errs bytes.Buffer
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
 }

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -18,11 +17,13 @@ import (
 
 // meshState is what a test reads of GET /v1/mesh.
 type meshState struct {
+	Origin    string
 	Converged bool
 	Root      string
-	Members   []struct{ Name, Status string }
+	Members   []struct{ Name, Origin, Status string }
 	Chains    []struct {
 		Origin, Authority   string
+		Node                string
 		Head, Applied, Held int
 	}
 	Held  []json.RawMessage
@@ -63,12 +64,7 @@ func converged(t *testing.T, within time.Duration, agents ...*agent) {
 				return false
 			}
 			root = m.Root
-			resp, err := httpClient.Get(a.url("/readyz"))
-			if err != nil {
-				return false
-			}
-			resp.Body.Close()
-			if resp.StatusCode != http.StatusOK {
+			if !a.ready() {
 				return false
 			}
 		}
@@ -78,7 +74,7 @@ func converged(t *testing.T, within time.Duration, agents ...*agent) {
 
 func (a *agent) raw(t *testing.T, path string) (etag, body string) {
 	t.Helper()
-	resp, err := httpClient.Get(a.url(path))
+	resp, err := a.client.Get(a.url(path))
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
@@ -113,8 +109,8 @@ func TestThreeAgentsOneKilled(t *testing.T) {
 	var wg, polls sync.WaitGroup
 	const items = 1500
 	for i, a := range agents {
-		producers[i] = &producer{agent: a, acked: map[string]string{}}
-		// All write the same subjects: see producer.publish.
+		producers[i] = newProducer(a)
+		// All write the same subjects: see producer.one.
 		wg.Go(func() { producers[i].publish(ctx, t, 4, items, "order") })
 	}
 	c := newConsumer(agents...)
@@ -123,17 +119,16 @@ func TestThreeAgentsOneKilled(t *testing.T) {
 
 	kills := count("TIDINGS_KILLS", 5)
 	victim := agents[1]
-	for range kills {
+	witnesses := []*producer{newProducer(agents[0]), newProducer(agents[2])}
+	for i := range kills {
 		time.Sleep(300 * time.Millisecond)
 		victim.kill()
 		// Meanwhile the others accept and serve.
-		for _, other := range []*agent{agents[0], agents[2]} {
-			resp, err := httpClient.Post(other.url("/v1/updates"), "application/json",
-				strings.NewReader(fmt.Sprintf(`{"subject":"alive/%s","delta":{"at":%q}}`, other.name, time.Now().Format(time.RFC3339Nano))))
-			require.NoError(t, err)
-			resp.Body.Close()
-			require.Equal(t, http.StatusCreated, resp.StatusCode)
-			_, ok := other.mesh()
+		for _, w := range witnesses {
+			w.once = true
+			w.one(ctx, t, "alive", i)
+			require.Len(t, w.acked(), i+1, "%s accepts", w.agent.name)
+			_, ok := w.agent.mesh()
 			require.True(t, ok)
 		}
 		victim.run()
@@ -143,18 +138,19 @@ func TestThreeAgentsOneKilled(t *testing.T) {
 	polls.Wait()
 	require.NoError(t, ctx.Err())
 	converged(t, 60*time.Second, agents...)
-	c.finish(t, producers...)
+	all := append(witnesses, producers...)
+	c.finish(t, all...)
 	for _, p := range producers {
-		require.Len(t, p.acked, items)
+		require.Len(t, p.acked(), items)
 	}
 	// Everything is on all three: a fresh consumer of each sees it.
 	for _, a := range agents {
 		fresh := newConsumer(a)
-		fresh.finish(t, producers...)
-		require.Len(t, fresh.deltas, 3*items+2*kills)
+		fresh.finish(t, all...)
+		require.Len(t, fresh.got, 3*items+2*kills)
 		command(t, "verify", "--endpoints", a.url(""))
 	}
-	sameAnswers(t, agents, "order/1", "order/42", "order/96", "alive/payments-1")
+	sameAnswers(t, agents, "order/b/1", "order/a/42", "order/a/96", "alive/a/0")
 	for _, a := range agents {
 		require.NoError(t, a.stop())
 	}
@@ -163,20 +159,13 @@ func TestThreeAgentsOneKilled(t *testing.T) {
 // A node that comes late is ready once it has everything.
 func TestLateAgent(t *testing.T) {
 	first := start(t, "wh-1", "warehouse")
-	p := &producer{agent: first, acked: map[string]string{}}
+	p := newProducer(first)
 	p.publish(t.Context(), t, 8, 2000, "order")
 	late := start(t, "late-1", "late", "--join", first.bind, "--recover-wait", "60s")
-	until(t, 30*time.Second, "the late node is ready", func() bool {
-		resp, err := httpClient.Get(late.url("/readyz"))
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
+	until(t, 30*time.Second, "the late node is ready", late.ready)
 	c := newConsumer(late)
 	c.finish(t, p)
-	require.Len(t, c.deltas, 2000)
+	require.Len(t, c.got, 2000)
 	converged(t, 10*time.Second, first, late)
 }
 
@@ -185,7 +174,7 @@ func TestLateAgent(t *testing.T) {
 func TestRestoredAgentDoesNotFork(t *testing.T) {
 	agents := trio(t)
 	victim := agents[0]
-	p := &producer{agent: victim, acked: map[string]string{}}
+	p := newProducer(victim)
 	p.publish(t.Context(), t, 4, 50, "order")
 	converged(t, 20*time.Second, agents...)
 	victim.kill()
@@ -204,7 +193,7 @@ func TestRestoredAgentDoesNotFork(t *testing.T) {
 	for _, a := range agents {
 		c := newConsumer(a)
 		c.finish(t, p)
-		require.Len(t, c.deltas, 150)
+		require.Len(t, c.got, 150)
 		m, ok := a.mesh()
 		require.True(t, ok)
 		require.Len(t, m.Chains, 1, "no second chain was begun")
@@ -232,12 +221,12 @@ func TestStrangersAreTurnedAway(t *testing.T) {
 	stranger := start(t, "stranger-1", "stranger", "--join", agents[0].bind, "--mesh-key-file", other, "--recover-wait", "500ms")
 	keyless := start(t, "keyless-1", "keyless", "--join", agents[0].bind, "--recover-wait", "500ms")
 	for _, s := range []*agent{stranger, keyless} {
-		(&producer{agent: s, acked: map[string]string{}}).publish(t.Context(), t, 1, 3, "forged")
+		newProducer(s).publish(t.Context(), t, 1, 3, "forged")
 	}
 	for _, garbage := range []string{"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\xff\xff", "\x00\x01\x02", strings.Repeat("\xdd\xff", 5000)} {
 		sendRaw(t, agents[0].bind, garbage)
 	}
-	p := &producer{agent: agents[0], acked: map[string]string{}}
+	p := newProducer(agents[0])
 	p.publish(t.Context(), t, 2, 100, "order")
 	converged(t, 20*time.Second, agents...)
 	for _, a := range agents {
