@@ -88,7 +88,7 @@ func (m *mesh) suffer(f fault, n int, hold time.Duration) {
 	var wg sync.WaitGroup
 	before := m.tried()
 	each := max(1, n/len(m.producers))
-	over := make(chan struct{})
+	over, published := make(chan struct{}), time.Now().Add(hold)
 	for i, p := range m.producers {
 		if slices.Contains(f.silent, i) {
 			continue
@@ -98,6 +98,7 @@ func (m *mesh) suffer(f fault, n int, hold time.Duration) {
 		wg.Go(func() { p.publish(ctx, m.t, 4, each, label) })
 	}
 	f.hurt(m, hold)
+	time.Sleep(time.Until(published)) // where that took less than to publish
 	close(over)
 	f.heal(m)
 	began := time.Now()
