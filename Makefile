@@ -53,7 +53,7 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 SOAK ?= 1h
 soak: tools ## faults without end on real agents, for about SOAK
-	$(GO) test ./test/cluster -run '^TestSoak$$' -count 1 -v -timeout 0 -args -soak $(SOAK)
+	$(GO) test ./test/cluster -run '^TestSoak$$' -count 1 -v -timeout 0 -args -soak $(SOAK) -updates 10000 -hold 10s
 
 bench: ## benchmarks of hot functions, then the comparison with other systems
 	$(GO) test -run '^$$' -bench . -benchmem ./chain/... ./gossip ./node/...
