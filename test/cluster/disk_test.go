@@ -174,23 +174,38 @@ var lostDisk = fault{
 				alone++
 			}
 		}
+		// Who is a member goes another way than updates, and may come later.
+		until(m.t, convergenceBound, "all know the new origin", func() bool {
+			err := m.superseded(lostAgent)
+			if err != nil {
+				m.t.Log(err)
+			}
+			return err == nil
+		})
 		name := m.agents[lostAgent].name
-		for _, a := range m.agents {
-			state, ok := a.mesh()
-			if n := state.chainsOf(m.agents[lostAgent]); !ok || n != 2 {
-				return "", fmt.Errorf("%s has %d chains of %s, want the old and the new", a.name, n, name)
-			}
-			for _, member := range state.Members {
-				if member.Name == name && (member.Status != "alive" || m.gone[member.Origin]) {
-					return "", fmt.Errorf("%s has %s as %+v", a.name, name, member)
-				}
-			}
-		}
 		if copied == 0 {
 			return "", fmt.Errorf("no update of %s was acknowledged by two", name)
 		}
 		return fmt.Sprintf("%d updates of it were acknowledged by two nodes, %d by it alone", copied, alone), nil
 	},
+}
+
+// superseded says who does not have the old and the new chain of an agent, or
+// has another member under its name than the new one.
+func (m *mesh) superseded(i int) error {
+	name := m.agents[i].name
+	for _, a := range m.agents {
+		state, ok := a.mesh()
+		if n := state.chainsOf(m.agents[i]); !ok || n != 2 {
+			return fmt.Errorf("%s has %d chains of %s, want the old and the new", a.name, n, name)
+		}
+		for _, member := range state.Members {
+			if member.Name == name && (member.Status != "alive" || m.gone[member.Origin]) {
+				return fmt.Errorf("%s has %s as %+v", a.name, name, member)
+			}
+		}
+	}
+	return nil
 }
 
 // latecomer is a node that joins while all others are published to.

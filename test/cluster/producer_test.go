@@ -32,7 +32,7 @@ type producer struct {
 	ack   int           // ask for so many durable copies; 0 does not ask
 	once  bool          // try each item once: it may or may not be published
 	pace  time.Duration // least time between two items
-	until chan struct{} // go on past the number of items until it is closed
+	until chan struct{} // go on until it is closed, not to a number of items; may be nil
 
 	mu    sync.Mutex
 	items []*item
@@ -64,9 +64,9 @@ func (p *producer) newest() (it item, ok bool) {
 	return item{}, false
 }
 
-// publish publishes n items, and more as long as it is told to, from a number of
-// clients and returns once all are acknowledged, or were tried once. The end of
-// ctx ends it early.
+// publish publishes n items, or as long as until says, from a number of clients
+// and returns once all are acknowledged, or were tried once. The end of ctx ends
+// it early.
 func (p *producer) publish(ctx context.Context, t *testing.T, clients, n int, label string) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -75,7 +75,7 @@ func (p *producer) publish(ctx context.Context, t *testing.T, clients, n int, la
 		wg.Go(func() {
 			for {
 				i := next.Add(1)
-				if (i > int64(n) && p.over()) || !sleep(ctx, time.Until(began.Add(time.Duration(i)*p.pace))) {
+				if p.enough(i, n) || !sleep(ctx, time.Until(began.Add(time.Duration(i)*p.pace))) {
 					return
 				}
 				p.one(ctx, t, label, int(i))
@@ -85,9 +85,9 @@ func (p *producer) publish(ctx context.Context, t *testing.T, clients, n int, la
 	wg.Wait()
 }
 
-func (p *producer) over() bool {
+func (p *producer) enough(i int64, n int) bool {
 	if p.until == nil {
-		return true
+		return i > int64(n)
 	}
 	select {
 	case <-p.until:
