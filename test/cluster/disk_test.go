@@ -275,6 +275,7 @@ func TestLossIsFound(t *testing.T) {
 	m.mark("cut", others, alone)
 	p.publish(t.Context(), t, items, items, "order/alone")
 	p.agent.kill()
+	m.replace(p.agent)
 	require.NoError(t, os.RemoveAll(p.agent.data()))
 	m.heal()
 	p.agent.run()

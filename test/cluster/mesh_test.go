@@ -15,12 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+type member struct{ Name, Origin, Status string }
+
 // meshState is what a test reads of GET /v1/mesh.
 type meshState struct {
 	Origin    string
 	Converged bool
 	Root      string
-	Members   []struct{ Name, Origin, Status string }
+	Members   []member
 	Chains    []struct {
 		Origin, Authority   string
 		Node                string

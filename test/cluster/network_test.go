@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,21 @@ func (n *network) agent(name, authority string, args ...string) *agent {
 	n.t.Helper()
 	i := len(n.agents) + 1
 	require.LessOrEqual(n.t, i, maxAgents)
-	space := fmt.Sprintf("%s%d", n.prefix, i)
+	space := n.plug(i)
+	a := newAgent(n.t, name, authority, append([]string{"--mesh-key-file", n.key, "--insecure-http"}, args...)...)
+	a.space, a.client = space, n.client
+	a.bind, a.http = hostPort(i, 7946), hostPort(i, 7980)
+	for _, other := range n.agents {
+		a.args = append(a.args, "--join", other.bind)
+	}
+	n.agents = append(n.agents, a)
+	return a
+}
+
+// plug makes the namespace of an agent, as a machine on the switch.
+func (n *network) plug(i int) (space string) {
+	n.t.Helper()
+	space = fmt.Sprintf("%s%d", n.prefix, i)
 	n.t.Cleanup(func() { removeNamespace(n.t, space) })
 	tool(n.t, "", "ip", "netns", "add", space)
 	tool(n.t, fmt.Sprintf(`link add %[1]s type veth peer name eth0 address %[2]s netns %[3]s
@@ -86,15 +101,17 @@ link set %[1]s up
 	// Known for good: a frame that takes a detour must not teach it otherwise.
 	tool(n.t, "", "bridge", "-n", n.hub(), "fdb", "add", macOf(i), "dev", portOf(i), "master", "static")
 	tool(n.t, fmt.Sprintf("link set lo up\naddr add %s/24 dev eth0\nlink set eth0 up\n", ipOf(i)), "ip", "-n", space, "-batch", "-")
+	return space
+}
 
-	a := newAgent(n.t, name, authority, append([]string{"--mesh-key-file", n.key, "--insecure-http"}, args...)...)
-	a.space, a.client = space, n.client
-	a.bind, a.http = hostPort(i, 7946), hostPort(i, 7980)
-	for _, other := range n.agents {
-		a.args = append(a.args, "--join", other.bind)
-	}
-	n.agents = append(n.agents, a)
-	return a
+// replace gives an agent that does not run another machine: what it had sent and
+// its kernel had not is lost, which else is delivered once it can be.
+func (n *network) replace(a *agent) {
+	n.t.Helper()
+	i := slices.Index(n.agents, a) + 1
+	tool(n.t, "", "ip", "-n", n.hub(), "link", "del", portOf(i))
+	removeNamespace(n.t, a.space)
+	n.plug(i)
 }
 
 // command runs the binary in the hub.
