@@ -4,10 +4,10 @@ BIN := bin/tidings
 # Packages of this module. The comparison in test/bench is a module of its own.
 PKGS := ./...
 
-.PHONY: help build demo test tools lint unit fuzz bench soak clean
+.PHONY: help build demo test tools lint unit fuzz bench soak soak-sim clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 build: ## build bin/tidings
 	$(GO) build -trimpath -o $(BIN) ./cmd/tidings
@@ -58,6 +58,12 @@ soak: tools ## faults without end on real agents, for about SOAK
 bench: ## benchmarks of hot functions, then the comparison with other systems
 	$(GO) test -run '^$$' -bench . -benchmem ./chain/... ./gossip ./node/...
 	$(MAKE) -C test/bench
+
+SIMSEEDS ?= 10000
+SIMFIRST ?= 1001
+SIMFOR ?= 4h
+soak-sim: ## simulate SIMSEEDS seeds from SIMFIRST on, for SIMFOR at most
+	$(GO) test ./test/sim -run '^TestSeeds$$' -v -timeout 0 -args -sim.first=$(SIMFIRST) -sim.seeds=$(SIMSEEDS) -sim.for=$(SIMFOR)
 
 clean: ## remove what was built
 	rm -rf bin

@@ -47,7 +47,7 @@ func (l *Ledger) Append(p *Prepared, now int64) (Receipt, error) {
 		if stamp, ok := s.state.Newest(authority); ok {
 			r.ID, r.HLC = stamp.ID, stamp.HLC
 		}
-		l.remember(tag, r, now)
+		l.remember(tag, r, l.keyTime(now))
 		return r, nil
 	}
 	u := &Update{
@@ -218,6 +218,10 @@ func (l *Ledger) remember(tag KeyTag, r Receipt, now int64) {
 	l.tx.batch.Set(append([]byte{keyTag}, tag.Key[:]...), appendKeyRecord(nil, k))
 	l.tx.batch.Set(appendTagAgeKey(nil, now, tag.Key), nil)
 }
+
+// keyTime is when a key is used now. A wall clock that stands behind what is
+// applied is wrong: by it a key would be past its life once the clock is set.
+func (l *Ledger) keyTime(now int64) int64 { return max(now, l.clock.Millis()) }
 
 // adoptKey brings back the answer of a key that came with the own chain from a
 // peer. A key that was used anew after its life stands in the chain twice, and

@@ -194,6 +194,28 @@ func TestKeyLife(t *testing.T) {
 	require.True(t, r.Repeated)
 }
 
+// A key that is used while the clock stands far behind is kept when it is set
+// right, whether it was published or changed nothing.
+func TestKeyOfAClockFarBehind(t *testing.T) {
+	p := newParty(t, "a", "warehouse")
+	now := 400 * keyLife
+	_, err := p.try(t, now, keyed("before", "order/1", `{"s":1}`))
+	require.NoError(t, err)
+	first, err := p.try(t, now-365*keyLife, keyed("published", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	_, err = p.try(t, now-365*keyLife, keyed("unchanged", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	_, err = p.try(t, now, keyed("after", "order/1", `{"s":3}`))
+	require.NoError(t, err)
+	r, err := p.try(t, now, keyed("published", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	require.True(t, r.Repeated)
+	require.Equal(t, first.ID, r.ID)
+	r, err = p.try(t, now, keyed("unchanged", "order/1", `{"s":2}`))
+	require.NoError(t, err)
+	require.True(t, r.Repeated && r.Unchanged)
+}
+
 // Keys go at least as fast as they come: a node that takes many a second does
 // not keep them for ever.
 func TestKeysArePurged(t *testing.T) {

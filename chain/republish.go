@@ -88,6 +88,6 @@ func (l *Ledger) add(u *Update, now int64) (Receipt, error) {
 		return Receipt{}, err
 	}
 	r := Receipt{ID: u.ID, Subject: u.Subject, HLC: u.HLC, Deps: u.Deps}
-	l.remember(u.Key, r, now)
+	l.remember(u.Key, r, l.keyTime(now))
 	return r, nil
 }

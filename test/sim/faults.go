@@ -28,7 +28,7 @@ func (w *world) troubled() bool { return w.history.HealedAt == 0 }
 func (w *world) suffer() {
 	r := w.rand.fault
 	end := w.now + w.opt.Duration
-	kinds := (w.opt.Faults & (Crashes | DiskErrors | DiskFull | DiskLosses | Restores | Rollbacks | TailLosses | Partitions | Resets |
+	kinds := (w.opt.Faults & (Crashes | PowerCuts | DiskErrors | DiskFull | DiskLosses | Restores | Rollbacks | TailLosses | Partitions | Resets |
 		SlowLinks | Pauses | Jumps | Leaves)).Each()
 	for w.now < end && len(kinds) > 0 {
 		w.run(min(w.now+between(r, 50*time.Millisecond, 700*time.Millisecond), end), nil)
@@ -46,7 +46,16 @@ func (w *world) strike(f Fault) {
 	switch f {
 	case Crashes:
 		m.crash(w.opt.Faults.Has(TornTails))
+		if w.opt.Faults.Has(Partitions) && chance(r, 4) {
+			w.isolate(m, recoverWait+2*time.Second) // it comes back to a network that is down
+			m.start()
+			w.load.press(m, recoverWait+time.Second)
+			w.run(w.now+recoverWait+2500*time.Millisecond, nil)
+			return
+		}
 		w.after(between(r, 10*time.Millisecond, 3*time.Second), m.start)
+	case PowerCuts:
+		w.cutPower()
 	case Leaves:
 		if m.runs() && (m.durable || w.sacrifice(m)) {
 			m.proc.leave()
@@ -104,6 +113,43 @@ func (w *world) loseDisk(m *machine) {
 	w.after(between(w.rand.fault, 100*time.Millisecond, 3*time.Second), m.start)
 }
 
+// cutPower ends all processes at once. One disk may not come back.
+func (w *world) cutPower() {
+	r := w.rand.fault
+	lost := pick(r, w.machines)
+	if w.sacrificed != nil {
+		lost = w.sacrificed
+	}
+	loses := w.opt.Faults.Has(DiskLosses) && chance(r, 2) && lost.durable && lost.proc != nil && w.sacrifice(lost)
+	if loses {
+		w.load.press(lost, 50*time.Millisecond)
+		w.run(w.now+between(r, 0, 70*time.Millisecond), nil)
+		loses = lost.proc != nil
+	}
+	for _, m := range w.machines {
+		m.crash(w.opt.Faults.Has(TornTails))
+		if m == lost && loses {
+			w.lost(m)
+			m.lose()
+		}
+		w.after(between(r, 10*time.Millisecond, 2*time.Second), m.start)
+	}
+}
+
+// isolate cuts a machine off for a while.
+func (w *world) isolate(m *machine, lasts time.Duration) {
+	block := func(blocked bool) {
+		for i := range w.machines {
+			if i != m.index {
+				w.net.block(m.index, i, blocked)
+				w.net.block(i, m.index, blocked)
+			}
+		}
+	}
+	block(true)
+	w.after(lasts, func() { block(false) })
+}
+
 // sacrifice reports whether a machine may lose what it held. It is the same one
 // all through a run: what two nodes hold, or what was applied together with what
 // it depends on, is not lost with one of them.
@@ -137,12 +183,12 @@ func (w *world) setBack(m *machine, f Fault) {
 	r := w.rand.fault
 	w.restore()
 	m.disk.copyAway()
+	w.load.press(m, time.Second)
 	w.run(w.now+between(r, 200*time.Millisecond, 1500*time.Millisecond), nil)
 	if m.proc == nil {
 		return
 	}
-	alone := f != Rollbacks && chance(r, 3)
-	w.run(w.now+between(r, 0, 300*time.Millisecond), nil)
+	alone := chance(r, 2)
 	if f == TailLosses && alone {
 		m.proc.leave() // so that all that it loses is in the note
 		w.run(w.now+time.Second, nil)
@@ -157,19 +203,15 @@ func (w *world) setBack(m *machine, f Fault) {
 		m.disk.put(m.disk.copies[len(m.disk.copies)-1])
 		m.disk.unchanged = f == Rollbacks
 	}
-	if alone {
-		for i := range w.machines {
-			if i != m.index {
-				w.net.block(m.index, i, true)
-				w.net.block(i, m.index, true)
-			}
-		}
+	switch {
+	case alone && f == Rollbacks:
+		w.isolate(m, between(r, 0, recoverWait/2)) // it must not go on before the others are back
+	case alone:
+		w.isolate(m, recoverWait+between(r, 500*time.Millisecond, time.Second))
 	}
 	m.start()
-	w.run(w.now+recoverWait+between(r, 500*time.Millisecond, time.Second), nil)
-	if alone {
-		w.net.clear()
-	}
+	w.load.press(m, recoverWait/2)
+	w.run(w.now+recoverWait+between(r, 1500*time.Millisecond, 2*time.Second), nil)
 }
 
 // part blocks some paths for a while.
@@ -232,6 +274,7 @@ func (w *world) jump(m *machine) {
 	w.note("jump", m.index, uint64(by))
 	lasts := between(r, 500*time.Millisecond, 4*time.Second)
 	if ahead {
+		w.load.press(m, lasts)
 		w.run(w.now+lasts, nil)
 		m.clock.set(0)
 		return

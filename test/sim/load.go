@@ -47,9 +47,9 @@ func (l *load) begin() {
 	gap := max(w.opt.Duration/time.Duration(max(w.opt.Drafts, 1)), time.Millisecond)
 	w.every(gap, func() bool {
 		if l.sent < w.opt.Drafts && !l.quiet {
-			l.send()
+			l.send(pick(w.rand.load, w.machines))
 			for chance(w.rand.load, 4) && l.sent < w.opt.Drafts {
-				l.send() // a burst
+				l.send(pick(w.rand.load, w.machines)) // a burst
 			}
 		}
 		return l.sent < w.opt.Drafts && !l.quiet
@@ -63,10 +63,20 @@ func (l *load) begin() {
 	})
 }
 
+// press gives a node a few drafts more, spread over a time.
+func (l *load) press(m *machine, over time.Duration) {
+	for range 3 {
+		l.w.after(between(l.w.rand.load, 0, over), func() {
+			if !l.quiet {
+				l.send(m)
+			}
+		})
+	}
+}
+
 // send makes up a draft and gives it to a node.
-func (l *load) send() {
-	w, r := l.w, l.w.rand.load
-	m := pick(r, w.machines)
+func (l *load) send(m *machine) {
+	r := l.w.rand.load
 	if l.sent++; chance(r, 10) && l.again() {
 		return
 	}
@@ -86,8 +96,8 @@ func (l *load) send() {
 		recent := l.learned[max(len(l.learned)-10, 0):]
 		s.draft.Deps = append(s.draft.Deps, pick(r, recent))
 	}
-	if chance(r, 4) {
-		s.acks = 2 + r.IntN(2)
+	if chance(r, 3) {
+		s.acks = min(2+r.IntN(2), len(l.w.machines))
 	}
 	l.order = append(l.order, s)
 	l.try(s)
@@ -168,8 +178,11 @@ func (l *load) try(s *sending) {
 				l.committed(p, s, chain.Receipt{Subject: s.draft.Subject, Unchanged: true}, nil)
 				return
 			}
-			if w.has(PublishedTwice) && s.number%5 == 0 {
-				p.outbox = append(p.outbox, &draft{prepared, func(chain.Receipt, error) {}})
+			if w.has(PublishedTwice) && s.number%5 == 0 && s.draft.Key == "" {
+				p.after(300*time.Millisecond, func() {
+					p.outbox = append(p.outbox, &draft{prepared, func(chain.Receipt, error) {}})
+					p.kick()
+				})
 			}
 			p.outbox = append(p.outbox, &draft{prepared, func(r chain.Receipt, err error) { l.committed(p, s, r, err) }})
 			p.kick()

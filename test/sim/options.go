@@ -42,6 +42,7 @@ const (
 	Suspicions                    // membership takes a live node for failed
 	Leaves                        // nodes leave in order, and come back
 	LostAnswers                   // to publishes and polls
+	PowerCuts                     // all processes end at once
 	MemoryNodes                   // one node has no directory
 	TightQueues                   // small push queues and frames
 
@@ -50,7 +51,7 @@ const (
 
 var faultNames = [...]string{
 	"crashes", "torn-tails", "disk-errors", "disk-full", "disk-losses", "restores", "rollbacks", "tail-losses", "partitions",
-	"resets", "slow-links", "pauses", "skews", "jumps", "suspicions", "leaves", "lost-answers", "memory-nodes", "tight-queues",
+	"resets", "slow-links", "pauses", "skews", "jumps", "suspicions", "leaves", "lost-answers", "power-cuts", "memory-nodes", "tight-queues",
 }
 
 const (
