@@ -31,6 +31,11 @@ func (at At) zero() int64 { return at.Wall - at.Mono.Milliseconds() }
 // that a clock that was set is believed soon.
 const clockSamples = 8
 
+// clockStep is how far the own clock has to be set for earlier readings to be
+// dropped with the next one. Until then they count with that taken off: right if
+// the clock was set, and wrong if the machine slept, for Mono may sleep with it.
+const clockStep = time.Second
+
 // apartMost bounds a difference of wall clocks, in milliseconds, to about a
 // century, so that it fits a Duration.
 const apartMost = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
@@ -53,6 +58,7 @@ func (c *peerClock) measured(rtt time.Duration, wall uint64, at At) {
 	}
 	c.rtt = max(c.rtt, time.Microsecond)
 	offset := apart(int64(wall), at.Wall) + rtt/2
+	c.samples = slices.DeleteFunc(c.samples, func(s clockSample) bool { return apart(at.zero(), s.zero).Abs() > clockStep })
 	if len(c.samples) == clockSamples {
 		c.samples = slices.Delete(c.samples, 0, 1)
 	}

@@ -52,6 +52,10 @@ func (n *Node) clockZero() int64 {
 	return n.clock().UnixMilli() - n.now().Sub(n.started).Milliseconds()
 }
 
+// setMost bounds what a clock was set by, in milliseconds, so that it fits a
+// Duration.
+const setMost = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
+
 // compared is the last comparison, with what the own clock was set by since. For
 // what is published until the next look would be stamped with the new time.
 func (n *Node) compared() gossip.Clock {
@@ -63,7 +67,8 @@ func (n *Node) compared() gossip.Clock {
 		return gossip.Clock{}
 	}
 	c := seen.Clock
-	c.Offset += time.Duration(n.clockZero()-seen.zero) * time.Millisecond
+	set := min(max(n.clockZero()-seen.zero, -setMost), setMost)
+	c.Offset += time.Duration(set) * time.Millisecond
 	return c
 }
 

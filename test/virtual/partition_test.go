@@ -112,7 +112,7 @@ func membersAlive(nodes ...*member) bool {
 	return true
 }
 
-// A network that fails in one way or another for a minute costs no update and no
+// A network that fails in one way or another for a while costs no update and no
 // order, and once it is well again the mesh converges.
 func TestFaultyNetworks(t *testing.T) {
 	for _, fault := range []struct {
@@ -147,11 +147,11 @@ func TestFaultyNetworks(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				nodes := w.mesh(5)
 				b, c := newBooks(), newConsumer(nodes...)
-				produced, followed := b.produce(w, 400*time.Millisecond, nodes...), c.follow(w)
+				produced, followed := b.produce(w, 500*time.Millisecond, nodes...), c.follow(w)
 				readBack := b.readBack(w, nodes...)
 				time.Sleep(time.Second)
 				w.setPath(fault.path(nodes, newDice(t)))
-				time.Sleep(time.Minute)
+				time.Sleep(40 * time.Second)
 				w.setPath(nil)
 				healed := time.Now()
 				w.within(healing, "all see all", func() bool { return membersAlive(nodes...) })
@@ -163,7 +163,7 @@ func TestFaultyNetworks(t *testing.T) {
 				require.Positive(t, b.read)
 				c.finish(w, b)
 				w.same(b, nodes...)
-				require.Greater(t, len(b.acked), 500)
+				require.Greater(t, len(b.acked), 300)
 				t.Logf("%d updates; converged %s after it healed; %d answers of the feed were behind", len(b.acked), took, c.behind)
 			})
 		})
