@@ -96,7 +96,7 @@ func TestUpdateFromTheFuture(t *testing.T) {
 		})
 		toThree := func(c *node.Config) { c.Join = []string{address(1), address(3)} }
 		late := []*member{w.open(3, toThree), w.open(4, toThree), w.open(5, toThree)}
-		w.within(10*time.Second, "the late ones have met", func() bool { return membersAlive(late...) })
+		w.within(rejoining, "the late ones have met", func() bool { return membersAlive(late...) })
 		time.Sleep(5 * time.Second)
 		w.setPath(nil)
 		holds := func(m *member) bool {

@@ -15,10 +15,10 @@ import (
 // healing is what the mesh may take to converge after faults.
 const healing = 10 * time.Second
 
-// rejoining is when all see all alive again. Nodes that do not hear by gossip that
-// one is back learn it from serf's next exchange of members, each 30 s; streams
-// are open before.
-const rejoining = time.Minute
+// rejoining is when all see all alive. Now and then a node does not hear by gossip
+// of one that came, and learns of it from memberlist's next exchange of members,
+// each 30 s from a random start; streams are open before.
+const rejoining = 90 * time.Second
 
 // unheard is when a node must no longer say that it is converged, once it hears
 // from most others no more.

@@ -103,7 +103,7 @@ func TestSurvivor(t *testing.T) {
 		require.Equal(t, []string{"failed", "failed"}, []string{left.mesh().status("n1"), left.mesh().status("n2")})
 		// The dead come back.
 		again := []*member{w.open(1, config), w.open(2, config), left}
-		w.within(10*time.Second, "whole again", func() bool { return whole(again...) })
+		w.within(rejoining, "whole again", func() bool { return whole(again...) })
 		w.settle(healing, again...)
 		w.same(b, again...)
 		t.Logf("open after %s, ready after %s", opened, ready)
@@ -136,7 +136,7 @@ func TestRestart(t *testing.T) {
 					}
 				})
 				require.Equal(t, same, nodes[2].addr == was.addr)
-				w.within(10*time.Second, "whole again", func() bool { return whole(nodes...) })
+				w.within(rejoining, "whole again", func() bool { return whole(nodes...) })
 				took := time.Since(began)
 				for _, m := range nodes {
 					for _, o := range m.mesh().Members {
@@ -193,7 +193,7 @@ func TestTwins(t *testing.T) {
 				origin := nodes[2].Origin()
 				w.crash(nodes[2])
 				nodes[2] = w.open(4, twin)
-				w.within(30*time.Second, "it takes the place of the first", func() bool { return whole(nodes...) })
+				w.within(rejoining, "it takes the place of the first", func() bool { return whole(nodes...) })
 				require.Equal(t, key, origin == nodes[2].Origin())
 				_, ok = b.publish(w, nodes[2], "order/1")
 				require.True(t, ok)
