@@ -22,11 +22,17 @@ type peerClock struct {
 type clockSample struct {
 	ahead int64 // the peer's wall clock less the own monotonic one, in microseconds
 	rtt   time.Duration
+	zero  int64 // what the own wall clock said of Mono 0, in milliseconds
 }
 
 // clockSamples is how many readings are looked at: some seconds' worth, so
 // that a clock that was set is believed soon.
 const clockSamples = 8
+
+// clockStep is how far the own clock has to be set for earlier readings to be
+// dropped with the next one. Until then they count with that taken off: right if
+// the clock was set, and wrong if the machine slept, for Mono may sleep with it.
+const clockStep = int64(time.Second / time.Millisecond)
 
 // apartMost bounds a difference of wall clocks, in microseconds, to about a
 // century, so that it fits a Duration.
@@ -50,10 +56,12 @@ func (c *peerClock) measured(rtt time.Duration, wall uint64, at At) {
 	}
 	c.rtt = max(c.rtt, time.Microsecond)
 	ahead := min(int64(wall), maxWall)*1000 - (at.Mono - rtt/2).Microseconds()
+	zero := at.Wall - at.Mono.Milliseconds()
+	c.samples = slices.DeleteFunc(c.samples, func(s clockSample) bool { return max(zero-s.zero, s.zero-zero) > clockStep })
 	if len(c.samples) == clockSamples {
 		c.samples = slices.Delete(c.samples, 0, 1)
 	}
-	c.samples = append(c.samples, clockSample{ahead, rtt})
+	c.samples = append(c.samples, clockSample{ahead, rtt, zero})
 }
 
 // offset is the peer's clock less the own, by the reading with the shortest round

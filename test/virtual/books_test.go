@@ -215,18 +215,29 @@ func (c *consumer) finish(w *world, b *books) {
 	w.t.Helper()
 	w.within(10*time.Second, "the consumer is up to date", func() bool { return c.poll(c.nodes[0], 1000, "0") })
 	require.Empty(w.t, c.faults)
+	require.Empty(w.t, b.faults(c.got))
+}
+
+// faults compares what came with what was published.
+func (b *books) faults(got map[string]update) (faults []string) {
 	for id, want := range b.acked {
-		got, ok := c.got[id]
-		require.True(w.t, ok, "%s was acknowledged", id)
-		require.Equal(w.t, want.Subject, got.Subject, id)
-		require.JSONEq(w.t, string(want.Delta), string(got.Delta), id)
+		if u, ok := got[id]; !ok {
+			faults = append(faults, id+" was acknowledged and is not there")
+		} else if u.Subject != want.Subject || string(u.Delta) != string(want.Delta) {
+			faults = append(faults, fmt.Sprintf("%s is %s %s, and was published as %s %s", id, u.Subject, u.Delta, want.Subject, want.Delta))
+		}
 	}
-	deltas := map[string]string{}
-	for id, u := range c.got {
-		require.True(w.t, b.tried[string(u.Delta)], "%s was never published: %s", id, u.Delta)
-		require.Empty(w.t, deltas[string(u.Delta)], "%s is there again as %s", u.Delta, id)
-		deltas[string(u.Delta)] = id
+	deltas := map[string]bool{}
+	for id, u := range got {
+		if !b.tried[string(u.Delta)] {
+			faults = append(faults, fmt.Sprintf("%s was never published: %s", id, u.Delta))
+		}
+		if deltas[string(u.Delta)] {
+			faults = append(faults, fmt.Sprintf("%s is there twice", u.Delta))
+		}
+		deltas[string(u.Delta)] = true
 	}
+	return faults
 }
 
 // settle waits until nodes are converged under one root, and reports how long

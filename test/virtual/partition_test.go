@@ -15,6 +15,11 @@ import (
 // healing is what the mesh may take to converge after faults.
 const healing = 10 * time.Second
 
+// rejoining is when all see all alive. Now and then a node does not hear by gossip
+// of one that came, and learns of it from memberlist's next exchange of members,
+// each 30 s from a random start; streams are open before.
+const rejoining = 90 * time.Second
+
 // unheard is when a node must no longer say that it is converged, once it hears
 // from most others no more.
 const unheard = 4 * time.Second
@@ -59,11 +64,12 @@ func TestPartition(t *testing.T) {
 
 				w.setPath(nil)
 				healed, published := time.Now(), b.count()-before
-				w.within(healing, "all see all", func() bool { return membersAlive(nodes...) })
-				whole := time.Since(healed)
+				time.Sleep(time.Second)
 				produced()
 				w.settle(healing-time.Since(healed), nodes...)
 				took := time.Since(healed)
+				w.within(rejoining, "all see all", func() bool { return membersAlive(nodes...) })
+				whole := time.Since(healed)
 				followed()
 				readBack()
 				reader.finish(w, b)
@@ -72,8 +78,8 @@ func TestPartition(t *testing.T) {
 				require.Positive(t, reader.behind, "the consumer went from one part to the other")
 				require.Positive(t, b.read)
 				require.Positive(t, b.notYet, "what the other part has is not there")
-				t.Logf("%d updates in both parts; one mesh %s, converged %s after it healed; %d answers of the feed were behind, %d of %d reads not yet",
-					published, whole, took, reader.behind, b.notYet, b.notYet+b.read)
+				t.Logf("%d updates in both parts; converged %s, all see all %s after it healed; %d answers of the feed were behind, %d of %d reads not yet",
+					published, took, whole, reader.behind, b.notYet, b.notYet+b.read)
 			})
 		})
 	}
@@ -112,7 +118,7 @@ func membersAlive(nodes ...*member) bool {
 	return true
 }
 
-// A network that fails in one way or another for a minute costs no update and no
+// A network that fails in one way or another for a while costs no update and no
 // order, and once it is well again the mesh converges.
 func TestFaultyNetworks(t *testing.T) {
 	for _, fault := range []struct {
@@ -147,24 +153,26 @@ func TestFaultyNetworks(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				nodes := w.mesh(5)
 				b, c := newBooks(), newConsumer(nodes...)
-				produced, followed := b.produce(w, 400*time.Millisecond, nodes...), c.follow(w)
+				produced, followed := b.produce(w, 500*time.Millisecond, nodes...), c.follow(w)
 				readBack := b.readBack(w, nodes...)
 				time.Sleep(time.Second)
 				w.setPath(fault.path(nodes, newDice(t)))
-				time.Sleep(time.Minute)
+				time.Sleep(40 * time.Second)
 				w.setPath(nil)
 				healed := time.Now()
-				w.within(healing, "all see all", func() bool { return membersAlive(nodes...) })
+				time.Sleep(time.Second)
 				produced()
 				w.settle(healing-time.Since(healed), nodes...)
 				took := time.Since(healed)
+				w.within(rejoining, "all see all", func() bool { return membersAlive(nodes...) })
+				whole := time.Since(healed)
 				followed()
 				readBack()
 				require.Positive(t, b.read)
 				c.finish(w, b)
 				w.same(b, nodes...)
-				require.Greater(t, len(b.acked), 500)
-				t.Logf("%d updates; converged %s after it healed; %d answers of the feed were behind", len(b.acked), took, c.behind)
+				require.Greater(t, len(b.acked), 300)
+				t.Logf("%d updates; converged %s, all see all %s after it healed; %d answers of the feed were behind", len(b.acked), took, whole, c.behind)
 			})
 		})
 	}

@@ -128,7 +128,7 @@ func (w *world) mesh(n int, change ...func(*node.Config)) []*member {
 		require.NoError(w.t, errs[i])
 		w.nodes = append(w.nodes, m)
 	}
-	w.within(10*time.Second, "the mesh is whole", func() bool { return whole(nodes...) })
+	w.within(rejoining, "the mesh is whole", func() bool { return whole(nodes...) })
 	return nodes
 }
 
