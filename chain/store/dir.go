@@ -97,10 +97,10 @@ func prepareDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(path, 0o700); err != nil {
+		if err := makeDir(osFiles{}, path); err != nil {
 			return fmt.Errorf("make data directory: %w", err)
 		}
-		return syncOSDir(filepath.Dir(path))
+		return nil
 	case err != nil:
 		return fmt.Errorf("data directory: %w", err)
 	case !info.IsDir():

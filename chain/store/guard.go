@@ -83,11 +83,30 @@ func (g *guard) Errorf(format string, args ...any) {
 // own. A reader's goroutine belongs to the caller: there Pebble goes on, to
 // return an error.
 func (g *guard) Fatalf(format string, args ...any) {
-	_ = g.fail("pebble gave up", fmt.Errorf(format, args...))
+	_ = g.fail("pebble gave up", newFatal(format, args))
 	if !onStack(readers) {
 		runtime.Goexit()
 	}
 }
+
+// fatal keeps the reasons that Pebble only prints.
+type fatal struct {
+	text    string
+	reasons []error
+}
+
+func newFatal(format string, args []any) *fatal {
+	f := &fatal{text: fmt.Sprintf(format, args...)}
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			f.reasons = append(f.reasons, err)
+		}
+	}
+	return f
+}
+
+func (f *fatal) Error() string   { return f.text }
+func (f *fatal) Unwrap() []error { return f.reasons }
 
 // events are what Pebble tells of its background work.
 func (g *guard) events() *pebble.EventListener {
@@ -117,6 +136,8 @@ func (g *guard) events() *pebble.EventListener {
 // Names by which a stack tells whose goroutine it is.
 var (
 	committer = []string{"/store.(*Disk).commitLoop"}
+	// A panic there is an error.
+	recovering = []string{"/store.(*Disk).serve"}
 	// The callers of all other calls wait for a goroutine of ours.
 	readers = []string{
 		"/store.(*Disk).Get", "/store.(*Disk).Scan", "/store.(*Disk).Stats", "/store.(*diskIterator).",

@@ -58,10 +58,13 @@ func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCa
 	if err != nil {
 		return nil, err
 	}
+	compactions := newScheduler()
+	opts.Experimental.CompactionScheduler = compactions
 	if err := d.start(func() (*pebble.DB, error) { return pebble.Open(dbPath(d.fs, path), opts) }); err != nil {
 		return nil, err
 	}
 	d.g.armed.Store(true)
+	compactions.begin()
 	if !found {
 		if err := d.writeFormat(); err != nil {
 			return nil, errors.Join(err, d.shutdown())
@@ -135,6 +138,7 @@ func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err e
 	readOnly := opts.Clone()
 	readOnly.ReadOnly = true
 	readOnly.ErrorIfNotExists = true
+	readOnly.Experimental.CompactionScheduler = newScheduler()
 	err = d.peek(func() error {
 		db, err := pebble.Open(dir, readOnly)
 		if err != nil {
