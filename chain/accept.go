@@ -73,7 +73,7 @@ func (l *Ledger) Accept(r *Run, now int64) (Outcome, error) {
 func (l *Ledger) accept(c *chainState, r *Run, now int64) (Outcome, error) {
 	head := c.tail.Head
 	if r.First > head.Seq+1 {
-		if c.frozen != nil {
+		if l.complete(c) {
 			return refused(c), nil // what is missing would be refused too
 		}
 		return Outcome{Verdict: Gap}, nil
@@ -97,10 +97,16 @@ func (l *Ledger) accept(c *chainState, r *Run, now int64) (Outcome, error) {
 	if known == len(r.Entries) {
 		return Outcome{Verdict: Duplicate, Duplicates: known}, nil
 	}
-	if c.frozen != nil {
+	if l.complete(c) {
 		return refused(c), nil
 	}
 	return l.receive(c, r, known, now)
+}
+
+// complete reports whether nothing more is taken of a chain: it is frozen, and
+// here up to where. It may not be after some of it was lost.
+func (l *Ledger) complete(c *chainState) bool {
+	return c.frozen != nil && c.tail.Seq >= c.frozen.After && !l.salvaging
 }
 
 func refused(c *chainState) Outcome {

@@ -41,6 +41,9 @@ type Ledger struct {
 	states  stateCache
 	tx      batchState
 	purged  int64 // when keys were looked through last, Unix milliseconds
+	// salvaging is set while what was received once is taken over, in frozen
+	// chains that above the freeze as well.
+	salvaging bool
 }
 
 // chainState is what the ledger knows of one chain.

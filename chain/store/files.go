@@ -17,6 +17,7 @@ type files interface {
 	rename(from, to string) error
 	// remove removes a file, if it is there.
 	remove(path string) error
+	removeAll(path string) error
 	// mkdir makes a directory of mode 0700 that was not there.
 	mkdir(path string) error
 	exists(path string) (bool, error)
@@ -97,6 +98,8 @@ func (osFiles) remove(path string) error {
 	}
 	return nil
 }
+
+func (osFiles) removeAll(path string) error { return os.RemoveAll(path) }
 
 func (osFiles) mkdir(path string) error { return os.Mkdir(path, 0o700) }
 

@@ -59,6 +59,10 @@ func (s *shakyFiles) remove(path string) error {
 	return nil
 }
 
+func (s *shakyFiles) removeAll(path string) error {
+	return errors.Join(s.step("remove all", path), s.disk.RemoveAll(path))
+}
+
 func (s *shakyFiles) mkdir(path string) error {
 	if err := s.step("mkdir", path); err != nil {
 		return err

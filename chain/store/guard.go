@@ -28,6 +28,8 @@ type guard struct {
 	// of file calls as others do.
 	armed atomic.Bool
 
+	met func(error) // hears of background work that failed, nil for nobody
+
 	parked      atomic.Int64 // committers that will never go on
 	corruptions atomic.Int64
 	stalls      atomic.Int64
@@ -118,7 +120,11 @@ func (g *guard) events() *pebble.EventListener {
 			if errors.Is(err, pebble.ErrCancelledCompaction) {
 				return
 			}
-			_ = g.fail("flush or compaction", readError(err))
+			err = readError(err)
+			_ = g.fail("flush or compaction", err)
+			if g.met != nil {
+				g.met(err)
+			}
 			runtime.Goexit()
 		},
 		// By default fatal. The read that met it says so, and others are whole.
@@ -141,6 +147,7 @@ var (
 	// The callers of all other calls wait for a goroutine of ours.
 	readers = []string{
 		"/store.(*Disk).Get", "/store.(*Disk).Scan", "/store.(*Disk).Stats", "/store.(*diskIterator).",
+		"/store.(*wreck).Get", "/store.(*wreck).Scan",
 	}
 )
 

@@ -140,7 +140,7 @@ func (d *Dir) write(id *Identity, place func(file string) error) (err error) {
 			err = fmt.Errorf("data directory %s: write identity: %w", d.path, err)
 		}
 	}()
-	return replaceFile(osFiles{}, filepath.Join(d.path, identityFile), func(temp string) ([]byte, error) {
+	return replaceFile(d.files, filepath.Join(d.path, identityFile), func(temp string) ([]byte, error) {
 		if err := place(temp); err != nil {
 			return nil, err
 		}

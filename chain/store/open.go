@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -51,8 +53,9 @@ func (o Options) withDefaults() Options {
 func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCache) (*Disk, error) {
 	d := &Disk{
 		g: newGuard(o.Logger), gate: newGate(), log: o.Logger, fs: o.FS, path: path,
-		work: make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
+		onDamage: o.onDamage, missing: o.Missing, work: make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	d.g.met = d.met
 	opts := d.pebbleOptions(o, blocks, files)
 	found, err := d.inspect(opts, o.IgnoreNote)
 	if err != nil {
@@ -66,7 +69,7 @@ func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCa
 	d.g.armed.Store(true)
 	compactions.begin()
 	if !found {
-		if err := d.writeFormat(); err != nil {
+		if err := d.begin(); err != nil {
 			return nil, errors.Join(err, d.shutdown())
 		}
 	}
@@ -132,8 +135,8 @@ func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err e
 		return false, d.readNote(false, ignoreNote)
 	}
 	var look struct {
-		found, noted bool
-		err          error
+		found, noted, strays bool
+		err                  error
 	}
 	readOnly := opts.Clone()
 	readOnly.ReadOnly = true
@@ -145,6 +148,12 @@ func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err e
 			return err
 		}
 		look.found, look.noted, look.err = checkFormat(db)
+		if look.err == nil {
+			look.strays, look.err = strayTables(db, d.fs, dir)
+		}
+		if look.err == nil && look.strays && d.missing != nil {
+			look.err = d.checkMissing(db)
+		}
 		return db.Close()
 	})
 	if err = errors.Join(look.err, err); err != nil {
@@ -152,6 +161,40 @@ func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err e
 	}
 	return look.found, d.readNote(look.noted, ignoreNote)
 }
+
+// checkMissing looks for what the note tells of before Pebble removes tables
+// that its manifest does not list. One flipped bit makes it forget them: damage
+// in a manifest of less than 32 KiB reads as its end.
+func (d *Disk) checkMissing(db *pebble.DB) error {
+	note, err := readNote(d.fs, d.notePath())
+	if err != nil || note == nil {
+		return nil // it is for readNote to say so
+	}
+	missing, err := d.missing(&wreck{db: db}, note)
+	if err == nil && missing {
+		err = fmt.Errorf("%w: the manifest does not list all tables, and what the note tells of is missing", chain.ErrCorrupt)
+	}
+	return err
+}
+
+// strayTables reports whether there are tables that a store does not know. A
+// crash leaves such behind too.
+func strayTables(db *pebble.DB, disk vfs.FS, dir string) (bool, error) {
+	levels, err := db.SSTables()
+	if err != nil {
+		return false, readError(err)
+	}
+	known := map[string]bool{}
+	for _, tables := range levels {
+		for _, t := range tables {
+			known[t.BackingSSTNum.String()+tableSuffix] = true
+		}
+	}
+	names, err := disk.List(dir)
+	return slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, tableSuffix) && !known[name] }), err
+}
+
+const tableSuffix = ".sst"
 
 // peek runs a function that is inside Pebble on a goroutine of its own, for
 // Pebble may panic or end it on damaged files.
@@ -183,7 +226,7 @@ func checkFormat(db *pebble.DB) (found, noted bool, err error) {
 			return false, false, readError(err)
 		}
 		if some {
-			return false, false, fmt.Errorf("%w: a Pebble database without a format version", ErrFormat)
+			return false, false, errNoVersion
 		}
 		return false, false, nil
 	}
@@ -214,10 +257,16 @@ func (d *Disk) readNote(wanted, ignore bool) error {
 		"with an empty one, which fetches what was published from its peers", ErrNote, d.notePath(), err)
 }
 
-func (d *Disk) writeFormat() error {
+// begin makes a new store ours. The flush ends the first log, which Pebble began
+// before it took up the format in which chunks tell what was synced before
+// them: any damage to it would read as its end.
+func (d *Disk) begin() error {
 	w := d.db.NewBatch()
 	if err := w.Set(keyFormat, []byte(strconv.Itoa(FormatVersion)), nil); err != nil {
 		return errors.Join(err, w.Close())
 	}
-	return d.apply(w, true)
+	if err := d.apply(w, true); err != nil {
+		return err
+	}
+	return d.do("flush", d.db.Flush)
 }
