@@ -32,7 +32,9 @@ func (m *moths) Get(key []byte) ([]byte, error) {
 	return m.Store.Get(key)
 }
 
-func (m *moths) Scan(lo, hi []byte) chain.Iterator { return &mothIterator{m.Store.Scan(lo, hi), m, nil} }
+func (m *moths) Scan(lo, hi []byte) chain.Iterator {
+	return &mothIterator{m.Store.Scan(lo, hi), m, nil}
+}
 
 type mothIterator struct {
 	chain.Iterator
@@ -47,9 +49,12 @@ func (it *mothIterator) at(ok bool) bool {
 	return ok && it.err == nil
 }
 
-func (it *mothIterator) Next() bool             { return it.err == nil && it.at(it.Iterator.Next()) }
-func (it *mothIterator) SeekGE(key []byte) bool { return it.err == nil && it.at(it.Iterator.SeekGE(key)) }
-func (it *mothIterator) Close() error           { return errors.Join(it.err, it.Iterator.Close()) }
+func (it *mothIterator) Next() bool { return it.err == nil && it.at(it.Iterator.Next()) }
+
+func (it *mothIterator) SeekGE(key []byte) bool {
+	return it.err == nil && it.at(it.Iterator.SeekGE(key))
+}
+func (it *mothIterator) Close() error { return errors.Join(it.err, it.Iterator.Close()) }
 
 func (it *mothIterator) Value() []byte {
 	if v, ok := it.m.altered[string(it.Key())]; ok {
