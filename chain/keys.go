@@ -35,6 +35,15 @@ const (
 	keyPrivate = 'p'
 )
 
+// KeepsKey reports whether a ledger never deletes a key once it is in its store.
+func KeepsKey(key []byte) bool {
+	switch key[0] {
+	case keyTag, keyTagAge, keyPrivate:
+		return false
+	}
+	return true
+}
+
 func appendChainKey(dst []byte, kind byte, o Origin) []byte {
 	return append(append(dst, kind), o[:]...)
 }

@@ -76,15 +76,3 @@ func appendNote(dst []byte, heads []Head) []byte {
 	}
 	return dst
 }
-
-// NoteMisses reports whether a store lacks an update whose head a note tells of.
-func NoteMisses(from Reader, note []byte) (bool, error) {
-	heads, err := decodeNote(note)
-	for i := 0; i < len(heads) && err == nil; i++ {
-		var b []byte
-		if b, err = from.Get(appendUpdateKey(nil, ID{heads[i].Origin, heads[i].Seq})); err == nil && b == nil {
-			return true, nil
-		}
-	}
-	return false, err
-}

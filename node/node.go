@@ -134,7 +134,7 @@ func (n *Node) openStore(context.Context) error {
 		return err
 	}
 	n.onClose("data directory", dir.Close)
-	disk, err := dir.OpenStore(store.Options{Logger: n.log, Missing: chain.NoteMisses})
+	disk, err := dir.OpenStore(store.Options{Logger: n.log, Kept: chain.KeepsKey})
 	if err != nil {
 		return err
 	}

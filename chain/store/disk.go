@@ -35,10 +35,9 @@ type Options struct {
 	// returns nil, and a lost tail of the log is not noticed.
 	IgnoreNote bool
 
-	// Missing, if given, reports whether a store lacks something that its note
-	// tells of. It is asked before tables are removed that the store does not
-	// know; a store that lacks something is damaged then.
-	Missing func(from chain.Reader, note []byte) (bool, error)
+	// Kept, if given, reports whether a key is never deleted once it is there.
+	// A store that lacks one that a table of it has is damaged.
+	Kept func(key []byte) bool
 
 	onDamage func(error) // hears of the first damage that is met
 }
@@ -76,7 +75,7 @@ type Disk struct {
 	noted    bool          // the store knows that a side file exists; the writer's
 	unclean  atomic.Bool   // something was committed since open
 	onDamage func(error)
-	missing  func(chain.Reader, []byte) (bool, error)
+	kept     func([]byte) bool
 	damaged  sync.Once
 	syncs    atomic.Int64
 	syncTime atomic.Int64 // nanoseconds

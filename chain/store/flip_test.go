@@ -194,7 +194,7 @@ func mend(t *testing.T, path string, note []byte) (d *store.Dir, b *book, how st
 	how = "whole"
 	key := d.Key()
 	for {
-		s, err := d.OpenStore(store.Options{Missing: chain.NoteMisses})
+		s, err := d.OpenStore(store.Options{Kept: chain.KeepsKey})
 		if err == nil {
 			if b, err = openBook(t, s, key); err == nil {
 				if _, err = b.everything(); err == nil {

@@ -53,7 +53,7 @@ func (o Options) withDefaults() Options {
 func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCache) (*Disk, error) {
 	d := &Disk{
 		g: newGuard(o.Logger), gate: newGate(), log: o.Logger, fs: o.FS, path: path,
-		onDamage: o.onDamage, missing: o.Missing, work: make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
+		onDamage: o.onDamage, kept: o.Kept, work: make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	d.g.met = d.met
 	opts := d.pebbleOptions(o, blocks, files)
@@ -135,8 +135,8 @@ func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err e
 		return false, d.readNote(false, ignoreNote)
 	}
 	var look struct {
-		found, noted, strays bool
-		err                  error
+		found, noted bool
+		err          error
 	}
 	readOnly := opts.Clone()
 	readOnly.ReadOnly = true
@@ -148,11 +148,8 @@ func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err e
 			return err
 		}
 		look.found, look.noted, look.err = checkFormat(db)
-		if look.err == nil {
-			look.strays, look.err = strayTables(db, d.fs, dir)
-		}
-		if look.err == nil && look.strays && d.missing != nil {
-			look.err = d.checkMissing(db)
+		if look.err == nil && d.kept != nil {
+			look.err = d.checkStrays(db)
 		}
 		return db.Close()
 	})
@@ -162,27 +159,47 @@ func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err e
 	return look.found, d.readNote(look.noted, ignoreNote)
 }
 
-// checkMissing looks for what the note tells of before Pebble removes tables
-// that its manifest does not list. One flipped bit makes it forget them: damage
-// in a manifest of less than 32 KiB reads as its end.
-func (d *Disk) checkMissing(db *pebble.DB) error {
-	note, err := readNote(d.fs, d.notePath())
-	if err != nil || note == nil {
-		return nil // it is for readNote to say so
+// checkStrays looks into the tables that the manifest does not list, before
+// Pebble removes them. A crash leaves such, with nothing in them that is not
+// elsewhere too. One flipped bit does as well: damage in a manifest of less than
+// 32 KiB reads as its end. Logs may then hide what is missing before them.
+func (d *Disk) checkStrays(db *pebble.DB) error {
+	dir := dbPath(d.fs, d.path)
+	strays, err := strayTables(db, d.fs, dir)
+	if err != nil {
+		return err
 	}
-	missing, err := d.missing(&wreck{db: db}, note)
-	if err == nil && missing {
-		err = fmt.Errorf("%w: the manifest does not list all tables, and what the note tells of is missing", chain.ErrCorrupt)
+	for _, name := range strays {
+		var lost, failed error
+		err := func() (err error) {
+			defer recoverRead(&err)
+			return readTable(d.fs, d.fs.PathJoin(dir, name), func(_ uint64, kind pebble.InternalKeyKind, key, _ []byte) bool {
+				if kind != pebble.InternalKeyKindSet || len(key) == 0 || key[0] != 0 && !d.kept(key) {
+					return true
+				}
+				value, err := get(db, key)
+				if err == nil && value == nil {
+					lost = fmt.Errorf("%w: %s: the manifest does not list it, and what it has is missing", chain.ErrCorrupt, name)
+				}
+				failed = err
+				return lost == nil && failed == nil
+			})
+		}()
+		if err := errors.Join(lost, failed); err != nil {
+			return err
+		}
+		if err != nil { // it was being written when a crash came
+			d.log.Warn("a table that is not in use does not read", slog.String("file", name), slog.Any("error", err))
+		}
 	}
-	return err
+	return nil
 }
 
-// strayTables reports whether there are tables that a store does not know. A
-// crash leaves such behind too.
-func strayTables(db *pebble.DB, disk vfs.FS, dir string) (bool, error) {
+// strayTables are the tables that a store does not know.
+func strayTables(db *pebble.DB, disk vfs.FS, dir string) ([]string, error) {
 	levels, err := db.SSTables()
 	if err != nil {
-		return false, readError(err)
+		return nil, readError(err)
 	}
 	known := map[string]bool{}
 	for _, tables := range levels {
@@ -191,7 +208,7 @@ func strayTables(db *pebble.DB, disk vfs.FS, dir string) (bool, error) {
 		}
 	}
 	names, err := disk.List(dir)
-	return slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, tableSuffix) && !known[name] }), err
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, tableSuffix) || known[name] }), err
 }
 
 const tableSuffix = ".sst"

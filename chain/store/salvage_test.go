@@ -143,25 +143,26 @@ func TestSalvage(t *testing.T) {
 			}
 			path := filepath.Join(t.TempDir(), "node")
 			memTable := uint64(64 << 10)
-			if c.name == "a log" {
-				memTable = 1 << 20 // all of it is in the log
+			if c.name == "a log" || c.name == "a table" {
+				memTable = 1 << 20 // all of it is in the log, or in one table, that no compaction meets
 			}
 			n := usedDir(t, path, c.closed, memTable)
 			c.damage(t, path)
 			was := tree(t, filepath.Join(path, "db"))
 
 			d := openDir(t, path, store.DirOptions{})
-			s, err := d.OpenStore(store.Options{Missing: func(from chain.Reader, note []byte) (bool, error) {
-				v, err := from.Get(keyOf(n))
-				return string(note) == "note" && v == nil, err
-			}})
+			s, err := d.OpenStore(store.Options{Kept: func([]byte) bool { return true }})
 			if err == nil { // it is met by a read
-				it := s.Scan(nil, nil)
+				it, there := s.Scan([]byte("k"), []byte("l")), 0
 				for it.Next() {
+					there++
 				}
 				if err := it.Close(); !errors.Is(err, chain.ErrCorrupt) {
-					_ = s.Close()
-					t.Fatalf("nothing was damaged: %v", err)
+					err = errors.Join(err, s.Close())
+					if there == n && err == nil && c.name == "the manifest" {
+						return // it forgot a compaction alone, whose inputs were still there
+					}
+					t.Fatalf("nothing was noticed, and %d of %d keys are there: %v", there, n, err)
 				}
 				if !d.Damaged() {
 					t.Error("a read met damage, and nothing marks it")

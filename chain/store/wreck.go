@@ -35,7 +35,7 @@ func openWreck(dir, raw string, o Options) (*wreck, error) {
 	w, err := openPlain(dir, o, true)
 	if err == nil {
 		strays, err := strayTables(w.db, o.FS, dir)
-		if err == nil && !strays {
+		if err == nil && len(strays) == 0 {
 			return w, nil
 		}
 		// There is more than Pebble would find.
