@@ -278,13 +278,23 @@ func TestSalvageCutShort(t *testing.T) {
 	base := t.TempDir()
 	path := filepath.Join(base, "node")
 	n := usedDir(t, path, true, 64<<10)
-	spoil(t, path, "db/MANIFEST-*")
+	names, err := filepath.Glob(filepath.Join(path, "db/MANIFEST-*"))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	if err := os.Truncate(names[0], 0); err != nil {
+		t.Fatal(err)
+	}
+	o := store.Options{Kept: func([]byte) bool { return true }}
 	steps := 0
 	for k := 0; ; k++ {
 		at := filepath.Join(base, fmt.Sprint("cut", k))
 		copyDir(t, path, at)
 		d := openDir(t, at, store.DirOptions{})
-		_, why := d.OpenStore(store.Options{})
+		_, why := d.OpenStore(o)
+		if !errors.Is(why, store.ErrDamaged) {
+			t.Fatal(why)
+		}
 		came := 0
 		cut := store.CutShort(d, k)
 		if _, err := d.Salvage(why, store.Options{}, carry(t, n, &came)); err != nil && !errors.Is(err, store.ErrCut) {
@@ -296,10 +306,10 @@ func TestSalvageCutShort(t *testing.T) {
 		}
 		steps++
 		d = openDir(t, at, store.DirOptions{})
-		s, err := d.OpenStore(store.Options{})
+		s, err := d.OpenStore(o)
 		if errors.Is(err, store.ErrDamaged) {
 			if _, err = d.Salvage(err, store.Options{}, carry(t, n, &came)); err == nil {
-				s, err = d.OpenStore(store.Options{})
+				s, err = d.OpenStore(o)
 			}
 		}
 		if err != nil {
