@@ -210,7 +210,7 @@ func (l *Ledger) flushStates() error {
 		case s.state.Updates() == 0: // all of it was taken back
 			if !s.fresh {
 				l.subjects--
-				l.tx.batch.Delete(appendSubjectKey(nil, keyState, subject))
+				l.drop(appendSubjectKey(nil, keyState, subject))
 			}
 			continue
 		case s.state.Stale():
@@ -256,9 +256,9 @@ func (l *Ledger) flushChains() {
 func (l *Ledger) writeChain(c *chainState) {
 	o := c.tail.Origin
 	if c.tail.Seq == 0 {
-		l.tx.batch.Delete(appendChainKey(nil, keyChain, o))
+		l.drop(appendChainKey(nil, keyChain, o))
 		for place := range c.tail.table {
-			l.tx.batch.Delete(appendTableKey(nil, o, place))
+			l.drop(appendTableKey(nil, o, place))
 		}
 		c.tail = Tail{Head: c.tail.Head}
 		return

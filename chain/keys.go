@@ -33,7 +33,27 @@ const (
 	keyFreeze  = 'f'
 	keyNote    = 'm'
 	keyPrivate = 'p'
+	keyTaken   = 'r'
 )
+
+// KeepsKey reports whether a ledger never deletes a key once it is in its store,
+// which get reads. The error is get's.
+func KeepsKey(key []byte, get func([]byte) ([]byte, error)) (bool, error) {
+	switch key[0] {
+	case keyTag, keyTagAge, keyPrivate:
+		return false, nil
+	case keyIndex, keyState, keyChain, keyTable:
+		taken, err := get([]byte{keyTaken})
+		return taken == nil, err
+	}
+	return true, nil
+}
+
+// drop deletes what a freeze takes back.
+func (l *Ledger) drop(key []byte) {
+	l.tx.batch.Set([]byte{keyTaken}, nil)
+	l.tx.batch.Delete(key)
+}
 
 func appendChainKey(dst []byte, kind byte, o Origin) []byte {
 	return append(append(dst, kind), o[:]...)

@@ -131,7 +131,7 @@ func (l *Ledger) takeBack(c *chainState, end Head) error {
 		subjects[u.Subject] = true
 		key := appendIndexKey(nil, u.Subject, u.Stamp())
 		l.tx.index[string(key)] = nil
-		l.tx.batch.Delete(key)
+		l.drop(key)
 	}
 	c.applied = end
 	gone := func(u *Update) bool { return u.ID.Origin == end.Origin && u.ID.Seq > end.Seq }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,7 @@ type Node struct {
 	state   *readiness
 	mesh    *mesh // nil if the node is alone
 	key     ed25519.PrivateKey
+	lost    atomic.Pointer[[]chain.Head] // noted once, and not in the store at the start
 
 	stops   []stop // in the order of the starts
 	failing sync.Once
@@ -70,12 +72,12 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		}
 		cfg.Join = others
 	}
-	n, err := open(ctx, cfg)
+	n, err := openWhole(ctx, cfg)
 	if errors.Is(err, errNewOrigin) {
 		if err := rekey(cfg, err); err != nil {
 			return nil, err
 		}
-		n, err = open(ctx, cfg)
+		n, err = openWhole(ctx, cfg)
 	}
 	if err != nil {
 		return nil, err
@@ -142,11 +144,11 @@ func (n *Node) openStore(context.Context) error {
 		return err
 	}
 	n.onClose("data directory", dir.Close)
-	disk, err := dir.OpenStore(store.Options{Logger: n.log})
+	disk, err := dir.OpenStore(store.Options{Logger: n.log, Kept: chain.KeepsKey})
 	if err != nil {
 		return err
 	}
-	n.onClose("store", disk.Close)
+	n.onClose("store", func() error { return errors.Join(n.markDamage(), disk.Close()) })
 	n.dir, n.store = dir, disk
 	id := dir.Identity()
 	n.info.Node, n.info.Authority, n.info.Durable = id.Name, id.Authority, true
@@ -172,7 +174,7 @@ func (n *Node) openLedger(context.Context) error {
 	n.info.Origin = chain.OriginOf(c.Key.Public().(ed25519.PublicKey))
 	ledger, err := chain.NewLedger(n.store, c, n.clock().UnixMilli())
 	if err != nil {
-		return err
+		return n.damagedStore(err)
 	}
 	n.archive = chain.NewArchive(ledger)
 	n.metrics = newMetrics()
@@ -183,7 +185,7 @@ func (n *Node) openLedger(context.Context) error {
 }
 
 func (n *Node) openMetrics(context.Context) error {
-	return n.register(append(n.metrics.collectors(), n.stateMetrics()...)...)
+	return n.register(slices.Concat(n.metrics.collectors(), n.stateMetrics(), n.damageMetrics())...)
 }
 
 // register registers metrics until the node closes.

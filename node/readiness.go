@@ -125,7 +125,11 @@ func (n *Node) mayPublish() error {
 func (n *Node) lostHeads() ([]chain.Head, error) {
 	lost, err := n.archive.CheckNote(n.store.Note())
 	if err != nil {
+		if n.dir != nil && n.dir.Damaged() { // and not at odds with its note
+			err = n.damagedStore(err)
+		}
 		return nil, fmt.Errorf("check the store against its note: %w", err)
 	}
+	n.lost.Store(&lost)
 	return lost, nil
 }

@@ -60,7 +60,7 @@ func (d *Disk) serve(t task, done chan<- error) {
 	err := errors.New("pebble ended the goroutine")
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("pebble panicked: %v", r)
+			err = panicError(r)
 		}
 		if dead := d.g.check(); err != nil && dead != nil {
 			err = dead
@@ -70,4 +70,11 @@ func (d *Disk) serve(t task, done chan<- error) {
 		done <- err
 	}()
 	err = t.run()
+}
+
+func panicError(r any) error {
+	if err, ok := r.(error); ok {
+		return fmt.Errorf("pebble panicked: %w", err)
+	}
+	return fmt.Errorf("pebble panicked: %v", r)
 }

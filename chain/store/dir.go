@@ -45,11 +45,14 @@ type DirOptions struct {
 //	identity.json  the node's key and where it was written, mode 0600
 //	heads          the note beside the store; see Disk.Mark
 //	db/            the store
+//	damaged        there if damage was met: the next opening must salvage
+//	*.damaged-N    what Salvage has set aside
 //
 // Its methods may be called by any number of goroutines.
 type Dir struct {
-	path string
-	lock *dirLock
+	path  string
+	lock  *dirLock
+	files files
 
 	mu        sync.Mutex // protects all below
 	id        Identity
@@ -81,7 +84,7 @@ func OpenDir(path string, o DirOptions) (*Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Dir{path: path, lock: lock}
+	d := &Dir{path: path, lock: lock, files: osFiles{}}
 	if err := d.load(o); err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
@@ -97,10 +100,10 @@ func prepareDir(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(path, 0o700); err != nil {
+		if err := makeDir(osFiles{}, path); err != nil {
 			return fmt.Errorf("make data directory: %w", err)
 		}
-		return syncOSDir(filepath.Dir(path))
+		return nil
 	case err != nil:
 		return fmt.Errorf("data directory: %w", err)
 	case !info.IsDir():
@@ -142,6 +145,9 @@ func (d *Dir) load(o DirOptions) error {
 	}
 	if o.Authority != "" && o.Authority != id.Authority {
 		return fmt.Errorf("%w: %s has authority %q, not %q", ErrOtherNode, d.path, id.Authority, o.Authority)
+	}
+	if _, err := d.settle(); err != nil {
+		return fmt.Errorf("data directory %s: put the salvaged store into its place: %w", d.path, err)
 	}
 	if _, err := os.Stat(filepath.Join(d.path, dbDir)); id.Store && errors.Is(err, fs.ErrNotExist) {
 		// The key without its chain would use seqs again.
@@ -258,7 +264,9 @@ func (d *Dir) update(change func(*Identity)) error {
 }
 
 // OpenStore opens the directory's store, or makes one. Close it before the
-// directory. o.FS must be nil: the lock is the operating system's.
+// directory. o.FS must be nil: the lock is the operating system's. Damage is
+// ErrDamaged; met while the store is open, it is noted in the directory, and the
+// next OpenStore says so.
 func (d *Dir) OpenStore(o Options) (*Disk, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -268,7 +276,15 @@ func (d *Dir) OpenStore(o Options) (*Disk, error) {
 	if o.FS != nil {
 		return nil, errors.New("a data directory is on the operating system's file system")
 	}
+	if err := d.checkMark(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	o.onDamage = onDamage(d.path, o.Logger)
 	s, err := OpenPebble(d.path, o)
+	if (damage(err) || d.id.Store && errors.Is(err, errNoVersion)) && d.unlocked(o.FS) {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if err != nil || d.id.Store {
 		return s, err
 	}

@@ -34,6 +34,13 @@ type Options struct {
 	// IgnoreNote opens a store whose side file is damaged or gone. Note then
 	// returns nil, and a lost tail of the log is not noticed.
 	IgnoreNote bool
+
+	// Kept, if given, reports whether a key is never deleted once it is there. It
+	// may look at others by get, whose error it returns. A store that lacks a key
+	// which one of its tables has is damaged.
+	Kept func(key []byte, get func(key []byte) ([]byte, error)) (bool, error)
+
+	onDamage func(error) // hears of the first damage that is met
 }
 
 // The footprint of a store that lives in another program's process.
@@ -68,6 +75,9 @@ type Disk struct {
 	note     []byte        // as read at open
 	noted    bool          // the store knows that a side file exists; the writer's
 	unclean  atomic.Bool   // something was committed since open
+	onDamage func(error)
+	kept     func([]byte, func([]byte) ([]byte, error)) (bool, error)
+	damaged  sync.Once
 	syncs    atomic.Int64
 	syncTime atomic.Int64 // nanoseconds
 
@@ -197,7 +207,16 @@ func (d *Disk) Get(key []byte) ([]byte, error) {
 	if len(key) == 0 || key[0] == 0 {
 		return nil, nil
 	}
-	return get(d.db, key)
+	value, err := get(d.db, key)
+	d.met(err)
+	return value, err
+}
+
+// met passes on the first damage that a read or a compaction met.
+func (d *Disk) met(err error) {
+	if d.onDamage != nil && errors.Is(err, chain.ErrCorrupt) {
+		d.damaged.Do(func() { d.onDamage(err) })
+	}
 }
 
 func get(db *pebble.DB, key []byte) ([]byte, error) {
@@ -219,7 +238,7 @@ func (d *Disk) Scan(lo, hi []byte) chain.Iterator {
 	if !d.gate.enter() {
 		return failedIterator{chain.ErrClosed}
 	}
-	it := &diskIterator{leave: d.gate.leave}
+	it := &diskIterator{leave: d.gate.leave, met: d.met}
 	it.err = it.open(d.db, lo, hi)
 	return it
 }

@@ -15,6 +15,7 @@ type diskIterator struct {
 	value []byte
 	err   error // the first; it ends the walk
 	leave func()
+	met   func(error) // hears of the error at Close
 }
 
 func (d *diskIterator) open(db *pebble.DB, lo, hi []byte) (err error) {
@@ -101,6 +102,9 @@ func (d *diskIterator) Close() error {
 		if err := d.it.Close(); d.err == nil {
 			d.err = readError(err)
 		}
+	}
+	if d.met != nil {
+		d.met(d.err)
 	}
 	d.leave()
 	d.it, d.leave, d.place = nil, nil, after

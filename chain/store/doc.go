@@ -16,7 +16,7 @@
 // Pebble buffers its log. Sync, and Commit with sync, make everything that was
 // committed before durable. What a crash loses is always a suffix of the
 // batches, none of which had been synced, with one exception: damage in the
-// last 32 KiB of the log reads as its end. Close therefore flushes, so that a
+// last 32 KiB of the log, or of Pebble's manifest, reads as its end. Close therefore flushes, so that a
 // store that was closed has nothing left in its log, and [Disk.Mark] keeps a
 // note outside the log. The caller notes what it had received, about 100 ms
 // after a commit, and compares at the next open; a bit that flips in the log
@@ -37,8 +37,18 @@
 //
 // FORMAT.md has the bytes of a data directory's files.
 //
+// # Damage
+//
+// What does not read back is never served. [Dir.OpenStore] answers it with
+// [ErrDamaged], at once or, where a read met it while the store was open, at the
+// next opening. [Dir.Salvage] then lets its caller carry over what reads into a
+// new store, and sets the damaged files aside; from there on the directory
+// counts as changed. Where Pebble cannot open its files any more, or has lost
+// sight of some, they are read one by one. A disk that reports errors, another
+// format, and files that may not be read are no damage and stay as they are; so
+// does an identity.json that was damaged, for its key has no second copy.
+//
 // # What it does not do
 //
-// It knows nothing of updates, chains or notes' contents, has one writer, and
-// never repairs.
+// It knows nothing of updates, chains or notes' contents, and has one writer.
 package store

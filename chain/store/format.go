@@ -17,6 +17,9 @@ var (
 	// ErrFormat is wrapped when what is on disk was written by another version
 	// of the format, or is not a store at all.
 	ErrFormat = errors.New("not of this format")
+	// errNoVersion is a store of somebody else's, or of ours that lost its first
+	// table.
+	errNoVersion = fmt.Errorf("%w: a Pebble database without a format version", ErrFormat)
 	// ErrReserved is wrapped by Commit for a key that is empty or begins with
 	// 0x00. Nothing of the batch is written, and the store lives on.
 	ErrReserved = errors.New("reserved key")

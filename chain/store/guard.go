@@ -28,6 +28,8 @@ type guard struct {
 	// of file calls as others do.
 	armed atomic.Bool
 
+	met func(error) // hears of background work that failed, nil for nobody
+
 	parked      atomic.Int64 // committers that will never go on
 	corruptions atomic.Int64
 	stalls      atomic.Int64
@@ -83,11 +85,30 @@ func (g *guard) Errorf(format string, args ...any) {
 // own. A reader's goroutine belongs to the caller: there Pebble goes on, to
 // return an error.
 func (g *guard) Fatalf(format string, args ...any) {
-	_ = g.fail("pebble gave up", fmt.Errorf(format, args...))
+	_ = g.fail("pebble gave up", newFatal(format, args))
 	if !onStack(readers) {
 		runtime.Goexit()
 	}
 }
+
+// fatal keeps the reasons that Pebble only prints.
+type fatal struct {
+	text    string
+	reasons []error
+}
+
+func newFatal(format string, args []any) *fatal {
+	f := &fatal{text: fmt.Sprintf(format, args...)}
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			f.reasons = append(f.reasons, err)
+		}
+	}
+	return f
+}
+
+func (f *fatal) Error() string   { return f.text }
+func (f *fatal) Unwrap() []error { return f.reasons }
 
 // events are what Pebble tells of its background work.
 func (g *guard) events() *pebble.EventListener {
@@ -99,7 +120,11 @@ func (g *guard) events() *pebble.EventListener {
 			if errors.Is(err, pebble.ErrCancelledCompaction) {
 				return
 			}
-			_ = g.fail("flush or compaction", readError(err))
+			err = readError(err)
+			_ = g.fail("flush or compaction", err)
+			if g.met != nil {
+				g.met(err)
+			}
 			runtime.Goexit()
 		},
 		// By default fatal. The read that met it says so, and others are whole.
@@ -117,9 +142,12 @@ func (g *guard) events() *pebble.EventListener {
 // Names by which a stack tells whose goroutine it is.
 var (
 	committer = []string{"/store.(*Disk).commitLoop"}
+	// A panic there is an error.
+	recovering = []string{"/store.(*Disk).serve"}
 	// The callers of all other calls wait for a goroutine of ours.
 	readers = []string{
 		"/store.(*Disk).Get", "/store.(*Disk).Scan", "/store.(*Disk).Stats", "/store.(*diskIterator).",
+		"/store.(*wreck).Get", "/store.(*wreck).Scan",
 	}
 )
 

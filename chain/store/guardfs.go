@@ -1,6 +1,8 @@
 package store
 
 import (
+	"runtime"
+
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -64,7 +66,7 @@ func (f guardFS) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &guardFile{File: d, g: f.g, name: name}, nil
+	return &guardDir{guardFile{File: d, g: f.g, name: name}}, nil
 }
 
 func (f guardFS) Link(oldname, newname string) error {
@@ -166,4 +168,18 @@ func (f *guardFile) Close() error {
 		return err
 	}
 	return f.g.refuse()
+}
+
+// guardDir is a directory that Pebble may sync. Where that fails as it moves to
+// another manifest Pebble panics, on a goroutine of its own as well, which
+// would end the process. There the goroutine ends instead, as at Fatalf.
+type guardDir struct{ guardFile }
+
+func (f *guardDir) Sync() error {
+	err := f.guardFile.Sync()
+	if err != nil && !onStack(recovering) {
+		_ = f.g.fail("sync "+f.name, err)
+		runtime.Goexit()
+	}
+	return err
 }

@@ -140,32 +140,12 @@ func (d *Dir) write(id *Identity, place func(file string) error) (err error) {
 			err = fmt.Errorf("data directory %s: write identity: %w", d.path, err)
 		}
 	}()
-	file := filepath.Join(d.path, identityFile)
-	temp := file + ".tmp"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	err = place(temp)
-	if err == nil {
-		var b []byte
-		if b, err = id.encode(); err == nil {
-			_, err = f.Write(b)
+	return replaceFile(d.files, filepath.Join(d.path, identityFile), func(temp string) ([]byte, error) {
+		if err := place(temp); err != nil {
+			return nil, err
 		}
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, file); err != nil {
-		return err
-	}
-	return syncOSDir(d.path)
+		return id.encode()
+	})
 }
 
 // whereabouts tells where the directory and a file in it are now.
@@ -197,12 +177,4 @@ func whole(t time.Time) time.Time {
 		t = time.Now()
 	}
 	return t.UTC().Truncate(time.Millisecond)
-}
-
-func syncOSDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
