@@ -28,6 +28,7 @@ type disk struct {
 	pending []chain.Batch // of it, not synced
 	dead    error         // a write has failed
 	failure diskFailure   // that the next write meets
+	dropped bool          // with SyncErrorSwallowed: the system dropped what it could not write
 	copies  []image       // from before, oldest first
 	synced  []image       // the last few syncs, oldest first
 	onDelay func()        // the time that a call takes is over
@@ -90,14 +91,14 @@ func (d *disk) crash(keep int) {
 	}
 	d.w.note("disk", d.node, uint64(keep), uint64(len(d.pending)))
 	d.tree, d.visible, d.pending = t, t.Clone(), nil
-	d.dead, d.failure = nil, noFailure
+	d.dead, d.failure, d.dropped = nil, noFailure, false
 }
 
 // copyAway keeps a copy that may be put back.
 func (d *disk) copyAway() {
 	c := d.image
 	c.tree = d.tree.Clone()
-	d.copies = append(d.copies, c)
+	d.copies, d.synced = append(d.copies, c), nil
 }
 
 // put replaces the directory by a copy.
@@ -117,6 +118,9 @@ func (d *disk) loseTail(n int) {
 }
 
 func (d *disk) flush() {
+	if d.dropped {
+		return
+	}
 	d.pending = nil
 	d.tree = d.visible.Clone()
 	if len(d.synced) == syncsKept {
@@ -195,6 +199,7 @@ func (s *diskStore) Commit(b *chain.Batch, sync bool) error {
 	defer d.mu.Unlock()
 	switch {
 	case d.w.has(SyncErrorSwallowed) && d.failure == failSync:
+		d.dropped = true
 		apply(d.visible, b)
 		d.pending = append(d.pending, copyBatch(b))
 		return nil
@@ -227,6 +232,7 @@ func (s *diskStore) Sync() error {
 	}
 	d.onDelay()
 	if d.failure != noFailure && d.w.has(SyncErrorSwallowed) {
+		d.dropped = true
 		return nil
 	}
 	if d.failure != noFailure {

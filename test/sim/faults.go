@@ -182,6 +182,11 @@ func (w *world) setBack(m *machine, f Fault) {
 	}
 	r := w.rand.fault
 	w.restore()
+	if p := m.proc; p == nil || f != Restores && p.archive.Head(p.origin).Seq == 0 {
+		// A start that cannot tell that the disk was set back, to before the own
+		// chain began, begins it again: that is not prevented.
+		return
+	}
 	m.disk.copyAway()
 	w.load.press(m, time.Second)
 	w.run(w.now+between(r, 200*time.Millisecond, 1500*time.Millisecond), nil)
