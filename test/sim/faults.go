@@ -26,15 +26,30 @@ func (w *world) troubled() bool { return w.history.HealedAt == 0 }
 // suffer is the phase with faults: one after the other begins, and most of them
 // go on while others come.
 func (w *world) suffer() {
-	r := w.rand.fault
+	const striking = Crashes | PowerCuts | DiskErrors | DiskFull | DiskLosses | Restores | Rollbacks | TailLosses | Partitions | Resets |
+		SlowLinks | Pauses | Jumps | Leaves
+	plan := rand.New(rand.NewPCG(w.rand.fault.Uint64(), 0))
 	end := w.now + w.opt.Duration
-	kinds := (w.opt.Faults & (Crashes | PowerCuts | DiskErrors | DiskFull | DiskLosses | Restores | Rollbacks | TailLosses | Partitions | Resets |
-		SlowLinks | Pauses | Jumps | Leaves)).Each()
-	for w.now < end && len(kinds) > 0 {
-		w.run(min(w.now+between(r, 50*time.Millisecond, 700*time.Millisecond), end), nil)
-		w.strike(pick(r, kinds))
+	for kinds := w.opt.Faults & striking; w.now < end && kinds != noFaults; {
+		gap, kind, seed := between(plan, 50*time.Millisecond, 700*time.Millisecond), draw(plan, kinds), plan.Uint64()
+		w.run(min(w.now+gap, end), nil)
+		w.rand.fault = rand.New(rand.NewPCG(seed, 0))
+		w.strike(kind)
 	}
 	w.run(end, nil)
+}
+
+// draw draws one of some kinds of faults: that of which the dice, one for each
+// kind that there is, shows the most. So a kind that is taken away changes only
+// what it would have been.
+func draw(plan *rand.Rand, kinds Fault) (drawn Fault) {
+	most := uint64(0)
+	for _, k := range AllFaults.Each() {
+		if dice := plan.Uint64(); kinds.Has(k) && dice >= most {
+			drawn, most = k, dice
+		}
+	}
+	return drawn
 }
 
 // strike begins a fault.
