@@ -322,11 +322,17 @@ func (w *world) restore() {
 // heal ends all faults for good.
 func (w *world) heal() {
 	w.load.quiet = true
-	w.history.HealedAt = w.now
 	w.net.clear()
 	for _, m := range w.machines {
-		if p := m.proc; p != nil {
-			p.pause(false)
+		if m.proc != nil {
+			m.proc.pause(false)
+		}
+	}
+	w.run(w.now+700*time.Millisecond, nil) // who was leaving has left then
+	w.history.HealedAt = w.now
+	for _, m := range w.machines {
+		if m.proc != nil {
+			m.proc.pause(false)
 		}
 		m.restart()
 		m.start()
