@@ -15,7 +15,7 @@ var plantings = []struct {
 }{
 	{LazySync, Crashes | TornTails, "C1 C2"},
 	{SendBeforeSync, Crashes | TornTails | Partitions, "C2 C4"},
-	{SyncErrorSwallowed, Crashes | TornTails | DiskErrors, "C1"},
+	{SyncErrorSwallowed, PowerCuts | TornTails | DiskErrors | Partitions, "C1"},
 	{DurableBeforeSync, PowerCuts | TornTails | DiskLosses, "C1"}, // with two nodes: a third would have it too
 	{AcksMiscounted, DiskLosses | Partitions, "C1"},
 	{RecoverySkipped, Restores, "C2"},
@@ -61,7 +61,7 @@ func TestDefectsAreCaught(t *testing.T) {
 }
 
 // catchSeeds is within how many seeds a defect has to show.
-const catchSeeds = 60
+const catchSeeds = 150
 
 func catch(t *testing.T, d Defect, faults Fault, meant string) {
 	o := Options{Nodes: 4, Drafts: 60, Duration: 3 * time.Second, Faults: faults}

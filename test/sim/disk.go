@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/btree"
@@ -22,10 +23,12 @@ type disk struct {
 	image
 	unchanged bool // it is where and as it was left
 
+	mu      sync.RWMutex  // protects visible from readers beside the writer
 	visible *tree         // what readers of the store see
 	pending []chain.Batch // of it, not synced
 	dead    error         // a write has failed
 	failure diskFailure   // that the next write meets
+	dropped bool          // with SyncErrorSwallowed: the system dropped what it could not write
 	copies  []image       // from before, oldest first
 	synced  []image       // the last few syncs, oldest first
 	onDelay func()        // the time that a call takes is over
@@ -88,14 +91,14 @@ func (d *disk) crash(keep int) {
 	}
 	d.w.note("disk", d.node, uint64(keep), uint64(len(d.pending)))
 	d.tree, d.visible, d.pending = t, t.Clone(), nil
-	d.dead, d.failure = nil, noFailure
+	d.dead, d.failure, d.dropped = nil, noFailure, false
 }
 
 // copyAway keeps a copy that may be put back.
 func (d *disk) copyAway() {
 	c := d.image
 	c.tree = d.tree.Clone()
-	d.copies = append(d.copies, c)
+	d.copies, d.synced = append(d.copies, c), nil
 }
 
 // put replaces the directory by a copy.
@@ -115,6 +118,9 @@ func (d *disk) loseTail(n int) {
 }
 
 func (d *disk) flush() {
+	if d.dropped {
+		return
+	}
 	d.pending = nil
 	d.tree = d.visible.Clone()
 	if len(d.synced) == syncsKept {
@@ -138,6 +144,17 @@ func apply(t *tree, b *chain.Batch) {
 		t.Delete(pair{key: key})
 		return nil
 	})
+}
+
+// checkKeys refuses the keys that are a store's own.
+func checkKeys(b *chain.Batch) error {
+	check := func(key []byte) error {
+		if len(key) == 0 || key[0] == 0 {
+			return fmt.Errorf("key %q is reserved", key)
+		}
+		return nil
+	}
+	return b.Each(func(key, _ []byte) error { return check(key) }, check)
 }
 
 // halfOf is the first half of a batch.
@@ -174,9 +191,15 @@ func (s *diskStore) Commit(b *chain.Batch, sync bool) error {
 	if err := s.alive(); err != nil {
 		return err
 	}
+	if err := checkKeys(b); err != nil {
+		return err
+	}
 	d.onDelay()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	switch {
 	case d.w.has(SyncErrorSwallowed) && d.failure == failSync:
+		d.dropped = true
 		apply(d.visible, b)
 		d.pending = append(d.pending, copyBatch(b))
 		return nil
@@ -209,6 +232,7 @@ func (s *diskStore) Sync() error {
 	}
 	d.onDelay()
 	if d.failure != noFailure && d.w.has(SyncErrorSwallowed) {
+		d.dropped = true
 		return nil
 	}
 	if d.failure != noFailure {
@@ -248,7 +272,15 @@ func (s *diskStore) Note() []byte { return s.note }
 func (s *diskStore) Durable() bool { return true }
 
 // Bytes implements chain.Store.
-func (s *diskStore) Bytes() int64 { return int64(s.disk.visible.Len()) }
+func (s *diskStore) Bytes() (n int64) {
+	s.disk.mu.RLock()
+	defer s.disk.mu.RUnlock()
+	s.disk.visible.Ascend(func(p pair) bool {
+		n += int64(len(p.key) + len(p.value))
+		return true
+	})
+	return n
+}
 
 // Close implements chain.Store.
 func (s *diskStore) Close() error {
@@ -261,6 +293,11 @@ func (s *diskStore) Close() error {
 
 // Get implements chain.Reader.
 func (s *diskStore) Get(key []byte) ([]byte, error) {
+	s.disk.mu.RLock()
+	defer s.disk.mu.RUnlock()
+	if s.closed {
+		return nil, chain.ErrClosed
+	}
 	p, ok := s.disk.visible.Get(pair{key: key})
 	if !ok {
 		return nil, nil
@@ -272,6 +309,12 @@ func (s *diskStore) Get(key []byte) ([]byte, error) {
 // small.
 func (s *diskStore) Scan(lo, hi []byte) chain.Iterator {
 	it := &diskIterator{at: -1}
+	s.disk.mu.RLock()
+	defer s.disk.mu.RUnlock()
+	if s.closed {
+		it.err = chain.ErrClosed
+		return it
+	}
 	s.disk.visible.AscendGreaterOrEqual(pair{key: lo}, func(p pair) bool {
 		if hi != nil && bytes.Compare(p.key, hi) >= 0 {
 			return false
@@ -286,6 +329,7 @@ func (s *diskStore) Scan(lo, hi []byte) chain.Iterator {
 type diskIterator struct {
 	pairs []pair
 	at    int
+	err   error
 }
 
 func (it *diskIterator) Next() bool {
@@ -326,7 +370,7 @@ func (it *diskIterator) Value() []byte {
 
 func (it *diskIterator) Close() error {
 	it.pairs, it.at = nil, -1
-	return nil
+	return it.err
 }
 
 func bit(b bool) uint64 {

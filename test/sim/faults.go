@@ -26,15 +26,30 @@ func (w *world) troubled() bool { return w.history.HealedAt == 0 }
 // suffer is the phase with faults: one after the other begins, and most of them
 // go on while others come.
 func (w *world) suffer() {
-	r := w.rand.fault
+	const striking = Crashes | PowerCuts | DiskErrors | DiskFull | DiskLosses | Restores | Rollbacks | TailLosses | Partitions | Resets |
+		SlowLinks | Pauses | Jumps | Leaves
+	plan := rand.New(rand.NewPCG(w.rand.fault.Uint64(), 0))
 	end := w.now + w.opt.Duration
-	kinds := (w.opt.Faults & (Crashes | PowerCuts | DiskErrors | DiskFull | DiskLosses | Restores | Rollbacks | TailLosses | Partitions | Resets |
-		SlowLinks | Pauses | Jumps | Leaves)).Each()
-	for w.now < end && len(kinds) > 0 {
-		w.run(min(w.now+between(r, 50*time.Millisecond, 700*time.Millisecond), end), nil)
-		w.strike(pick(r, kinds))
+	for kinds := w.opt.Faults & striking; w.now < end && kinds != noFaults; {
+		gap, kind, seed := between(plan, 50*time.Millisecond, 700*time.Millisecond), draw(plan, kinds), plan.Uint64()
+		w.run(min(w.now+gap, end), nil)
+		w.rand.fault = rand.New(rand.NewPCG(seed, 0))
+		w.strike(kind)
 	}
 	w.run(end, nil)
+}
+
+// draw draws one of some kinds of faults: that of which the dice, one for each
+// kind that there is, shows the most. So a kind that is taken away changes only
+// what it would have been.
+func draw(plan *rand.Rand, kinds Fault) (drawn Fault) {
+	most := uint64(0)
+	for _, k := range AllFaults.Each() {
+		if dice := plan.Uint64(); kinds.Has(k) && dice >= most {
+			drawn, most = k, dice
+		}
+	}
+	return drawn
 }
 
 // strike begins a fault.
@@ -182,6 +197,11 @@ func (w *world) setBack(m *machine, f Fault) {
 	}
 	r := w.rand.fault
 	w.restore()
+	if p := m.proc; p == nil || f != Restores && p.archive.Head(p.origin).Seq == 0 {
+		// A start that cannot tell that the disk was set back, to before the own
+		// chain began, begins it again: that is not prevented.
+		return
+	}
 	m.disk.copyAway()
 	w.load.press(m, time.Second)
 	w.run(w.now+between(r, 200*time.Millisecond, 1500*time.Millisecond), nil)
@@ -302,11 +322,17 @@ func (w *world) restore() {
 // heal ends all faults for good.
 func (w *world) heal() {
 	w.load.quiet = true
-	w.history.HealedAt = w.now
 	w.net.clear()
 	for _, m := range w.machines {
-		if p := m.proc; p != nil {
-			p.pause(false)
+		if m.proc != nil {
+			m.proc.pause(false)
+		}
+	}
+	w.run(w.now+700*time.Millisecond, nil) // who was leaving has left then
+	w.history.HealedAt = w.now
+	for _, m := range w.machines {
+		if m.proc != nil {
+			m.proc.pause(false)
 		}
 		m.restart()
 		m.start()

@@ -29,7 +29,8 @@ type sending struct {
 	draft   chain.Draft
 	acks    int // to be waited for
 	tries   int
-	settled bool // it was answered, or is given up
+	settled bool // it was answered
+	taken   bool // and was not refused
 }
 
 const (
@@ -108,7 +109,7 @@ func (l *load) send(m *machine) {
 func (l *load) again() bool {
 	for _, was := range slices.Backward(l.order[max(len(l.order)-8, 0):]) {
 		p := l.w.machines[was.machine].proc
-		if was.settled && was.draft.Key == "" && p != nil && p.origin == was.origin {
+		if was.taken && was.draft.Key == "" && p != nil && p.origin == was.origin {
 			s := &sending{number: was.number, machine: was.machine, origin: was.origin, draft: was.draft}
 			l.order = append(l.order, s)
 			l.try(s)
@@ -238,6 +239,7 @@ func (l *load) answer(p *process, s *sending, r chain.Receipt, err error, acks i
 	w.note("answered", s.machine, uint64(s.number), uint64(r.ID.Seq), bit(err != nil), uint64(acks))
 	w.after(l.trip(), func() {
 		s.settled = s.settled || err == nil || s.draft.Key == ""
+		s.taken = s.taken || err == nil
 		if !a.ID.IsZero() {
 			l.learn(a.ID)
 		}

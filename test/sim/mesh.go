@@ -2,7 +2,6 @@ package sim
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
 	"slices"
 	"time"
 
@@ -109,15 +108,6 @@ func (p *process) receive(e *end, b []byte) {
 	}
 	p.act()
 	p.from = nil
-}
-
-// verified remembers which runs were verified: each node verifies by itself,
-// and finds the same.
-type verified map[[sha256.Size]byte]verdict
-
-type verdict struct {
-	hashes []chain.Hash
-	err    error
 }
 
 func runsOf(f gossip.Frame) []gossip.Run {

@@ -17,7 +17,6 @@ type readiness struct {
 	caughtUp bool
 	reading  core.Reading // of the mesh's clocks
 	heldBack bool         // by the clock
-	recovery *core.Recovery
 }
 
 var errClock = errors.New("clock is off")

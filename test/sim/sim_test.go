@@ -16,7 +16,7 @@ import (
 
 var (
 	seedFlag    = flag.Uint64("sim.seed", 0, "the seed that TestSeed runs")
-	optionsFlag = flag.String("sim.options", "", "what TestSeed runs it with; by default the seed's own")
+	optionsFlag = flag.String("sim.options", "", "what seeds run with; by default each has its own")
 	traceFlag   = flag.Bool("sim.trace", false, "TestSeed prints all that happens")
 	seedsFlag   = flag.Uint64("sim.seeds", 200, "how many seeds TestSeeds runs")
 	firstFlag   = flag.Uint64("sim.first", 1, "the first of them")
@@ -49,7 +49,7 @@ func TestSeeds(t *testing.T) {
 				if *forFlag > 0 && time.Since(began) > *forFlag {
 					return
 				}
-				o := OptionsOf(seed)
+				o := options(t, seed)
 				r := Run(seed, o)
 				if again := Run(seed, o); again.Trace != r.Trace {
 					t.Errorf("seed %d has the traces %x and %x", seed, r.Trace, again.Trace)
@@ -68,6 +68,17 @@ func TestSeeds(t *testing.T) {
 	t.Logf("%d seeds in %s: %s", done.Load(), time.Since(began).Round(time.Millisecond), &total)
 }
 
+func options(t *testing.T, seed uint64) Options {
+	if *optionsFlag == "" {
+		return OptionsOf(seed)
+	}
+	o, err := ParseOptions(*optionsFlag)
+	if err != nil {
+		t.Error(err)
+	}
+	return o
+}
+
 // shrunk makes a failing run small, and says how to look at it.
 func shrunk(seed uint64, o Options, wrong string) string {
 	invariant, _, _ := strings.Cut(wrong, " ")
@@ -83,13 +94,7 @@ func TestSeed(t *testing.T) {
 	if *seedFlag == 0 {
 		t.Skip("it runs the seed of -sim.seed")
 	}
-	o := OptionsOf(*seedFlag)
-	if *optionsFlag != "" {
-		var err error
-		if o, err = ParseOptions(*optionsFlag); err != nil {
-			t.Fatal(err)
-		}
-	}
+	o := options(t, *seedFlag)
 	var trace bytes.Buffer
 	r := RunTraced(*seedFlag, o, &trace)
 	if *traceFlag {

@@ -25,7 +25,6 @@ type world struct {
 	net        *network
 	load       *load
 	sacrificed *machine // the one whose disk may lose what it held
-	verified   verified
 
 	// Each concern has its own randomness, so that taking one away leaves the
 	// others as they were.
@@ -77,7 +76,7 @@ func RunTraced(seed uint64, o Options, log io.Writer) (r Result) {
 }
 
 func newWorld(seed uint64, o Options, log io.Writer) *world {
-	w := &world{opt: o, trace: fnv.New64a(), log: log, verified: verified{}}
+	w := &world{opt: o, trace: fnv.New64a(), log: log}
 	for i, r := range []**rand.Rand{&w.rand.disk, &w.rand.net, &w.rand.member, &w.rand.load, &w.rand.fault, &w.rand.clock} {
 		*r = rand.New(rand.NewPCG(seed, uint64(streamDisk+i)))
 	}
