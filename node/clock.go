@@ -33,6 +33,34 @@ func (n *Node) lookAtClock() {
 	n.endClockHolds()
 }
 
+// awaitClocks lets nothing be published before the wall clock was compared with
+// the mesh's: what is stamped with a wrong one every other node would hold, and
+// all that follows it. Where nobody is there within RecoverWait to compare with,
+// the node goes by its own.
+func (n *Node) awaitClocks() {
+	if n.alone(false) {
+		n.state.setClocks()
+		return
+	}
+	n.background(func(quit context.Context) {
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		for n.now().Sub(n.waitsSince()) < n.cfg.RecoverWait {
+			c := n.mesh.exchange.Clock()
+			n.mesh.clock.Store(&core.Reading{Clock: c, At: n.moment()})
+			if core.ClocksMet(c, len(n.ownElsewhere().Live)) {
+				break
+			}
+			select {
+			case <-quit.Done():
+				return
+			case <-tick.C:
+			}
+		}
+		n.state.setClocks()
+	})
+}
+
 // lookAtOtherClocks says, once for each, whose clock is off and whose is no
 // longer.
 func (n *Node) lookAtOtherClocks() {
@@ -134,6 +162,6 @@ func (n *Node) timeLimit(now int64) int64 {
 	if n.cfg.Bind == "" && n.cfg.Hub == nil {
 		return 0
 	}
-	_, caughtUp, _ := n.state.state()
-	return core.TimeLimit(now, n.compared(), !caughtUp, n.cfg.MaxClockSkew)
+	_, clocks, caughtUp, _ := n.state.state()
+	return core.TimeLimit(now, n.compared(), !clocks || !caughtUp, n.cfg.MaxClockSkew)
 }

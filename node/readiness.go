@@ -23,44 +23,40 @@ var (
 type readiness struct {
 	mu       sync.Mutex
 	caughtUp bool  // with the mesh, or nobody answered
-	own      bool  // the own chain may be appended to
+	own      bool  // the own chain is as long as it ever was
+	clocks   bool  // the wall clock was compared with the mesh's, or there was nobody to compare with
 	refusal  error // to publish, for now
 	failure  error // to publish, for good
 
-	appendable chan struct{} // closed once own is true
-	ready      chan struct{} // closed once both are
+	appendable chan struct{} // closed once own and clocks are true: the own chain may be appended to
+	ready      chan struct{} // closed once all three are
 }
 
 func newReadiness() *readiness {
 	return &readiness{appendable: make(chan struct{}), ready: make(chan struct{})}
 }
 
-func (r *readiness) setOwn() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.own {
-		r.own = true
-		close(r.appendable)
-		r.check()
-	}
-}
+func (r *readiness) setOwn()    { r.set(&r.own) }
+func (r *readiness) setClocks() { r.set(&r.clocks) }
 
 // setCaughtUp reports whether that is news.
-func (r *readiness) setCaughtUp() bool {
+func (r *readiness) setCaughtUp() bool { return r.set(&r.caughtUp) }
+
+// set sets one of the three, and reports whether that is news.
+func (r *readiness) set(step *bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.caughtUp {
+	if *step {
 		return false
 	}
-	r.caughtUp = true
-	r.check()
-	return true
-}
-
-func (r *readiness) check() {
-	if r.own && r.caughtUp {
+	*step = true
+	if r.own && r.clocks && step != &r.caughtUp {
+		close(r.appendable)
+	}
+	if r.own && r.clocks && r.caughtUp {
 		close(r.ready)
 	}
+	return true
 }
 
 func (r *readiness) setRefusal(err error) {
@@ -76,10 +72,10 @@ func (r *readiness) fail(err error) {
 }
 
 // state is what is still missing.
-func (r *readiness) state() (own, caughtUp bool, refusal error) {
+func (r *readiness) state() (own, clocks, caughtUp bool, refusal error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.own, r.caughtUp, cmp.Or(r.failure, r.refusal)
+	return r.own, r.clocks, r.caughtUp, cmp.Or(r.failure, r.refusal)
 }
 
 // Ready is closed once the node has caught up with the mesh for the first
@@ -91,7 +87,7 @@ func (n *Node) Ready() <-chan struct{} { return n.state.ready }
 func (n *Node) Readiness() api.Readiness {
 	have, want := n.progress()
 	r := api.Readiness{Have: have, Want: max(have, want)}
-	own, caughtUp, refusal := n.state.state()
+	own, clocks, caughtUp, refusal := n.state.state()
 	switch err := n.archive.Failed(); {
 	case errors.Is(err, chain.ErrClosed):
 		r.Reason = "the node is closing"
@@ -103,6 +99,8 @@ func (n *Node) Readiness() api.Readiness {
 		r.Reason = "own chain is frozen (" + n.archive.Frozen(n.info.Origin).String() + "); restart the node to go on under a new origin"
 	case !own:
 		r.Reason = "recovering the own chain from peers"
+	case !clocks:
+		r.Reason = "comparing clocks with the mesh"
 	case !caughtUp:
 		r.Reason = "catching up with the mesh"
 	case refusal != nil:
@@ -115,7 +113,7 @@ func (n *Node) Readiness() api.Readiness {
 
 // mayPublish says why drafts are refused now, nil if they are not.
 func (n *Node) mayPublish() error {
-	if _, _, refusal := n.state.state(); refusal != nil {
+	if _, _, _, refusal := n.state.state(); refusal != nil {
 		return refusal
 	}
 	return n.clockMayPublish()

@@ -45,6 +45,7 @@ func (n *Node) recover(ctx context.Context) error {
 			"noted", h.Seq, "have", n.archive.Head(h.Origin).Seq)
 		ownLost = ownLost || h.Origin == n.info.Origin
 	}
+	n.awaitClocks()
 	frozen := n.archive.Frozen(n.info.Origin)
 	start := core.Start{
 		Durable: n.dir != nil, Unchanged: n.dir == nil || n.dir.Unchanged(), EndLost: ownLost,
@@ -181,10 +182,16 @@ func (n *Node) waitsSince() time.Time {
 // lookEvery is how often a start looks at how far it has come.
 const lookEvery = 10 * time.Millisecond
 
+// alone reports whether there is nobody to wait for: this node is in no mesh, or
+// was told of nobody and knows nobody, unless others says that there are some.
+func (n *Node) alone(others bool) bool {
+	return n.mesh == nil || !n.mesh.told && !others && n.knownOthers() == 0
+}
+
 // settleReadiness sees to it that a node which finds nobody to catch up with
 // becomes ready.
 func (n *Node) settleReadiness(others bool) {
-	if n.mesh == nil || !n.mesh.told && !others && n.knownOthers() == 0 {
+	if n.alone(others) {
 		n.state.setCaughtUp()
 		return
 	}

@@ -33,15 +33,22 @@ func ClockIsOff(c gossip.Clock, maxSkew time.Duration) bool {
 	return c.Count >= clocksLeast && c.Offset.Abs() > maxSkew/2
 }
 
+// ClocksMet reports whether a node that starts has compared enough clocks to go
+// by the result: as many as it takes to say which is wrong, or those of all live
+// members where these are fewer. live is their number without this node.
+func ClocksMet(c gossip.Clock, live int) bool {
+	return live > 0 && c.Count >= min(clocksLeast, live+1)
+}
+
 // TimeLimit is the latest time that is applied: maxSkew after the median of the
 // mesh's clocks. With fewer than three clocks there is none, except while a node
-// of a mesh is catching up: then it has not met the others yet, and goes by its
-// own. Times are in Unix milliseconds.
-func TimeLimit(now int64, c gossip.Clock, catchingUp bool, maxSkew time.Duration) int64 {
+// of a mesh starts: then it has not caught up with the others or not compared
+// all clocks yet, and goes by its own. Times are in Unix milliseconds.
+func TimeLimit(now int64, c gossip.Clock, starting bool, maxSkew time.Duration) int64 {
 	switch {
 	case c.Count >= clocksLeast:
 		now -= c.Offset.Milliseconds()
-	case !catchingUp:
+	case !starting:
 		return 0
 	}
 	return max(1, now+maxSkew.Milliseconds())

@@ -64,3 +64,11 @@ func TestAdmissible(t *testing.T) {
 	require.Zero(t, core.Admissible(map[chain.Origin]chain.Seq{o(1): 9, o(2): 4}, others[:3]), "2 of 4 is not most")
 	require.Zero(t, core.Admissible(nil, nil))
 }
+
+func TestClocksMet(t *testing.T) {
+	require.False(t, core.ClocksMet(gossip.Clock{Count: 1}, 0), "nobody is there yet")
+	require.False(t, core.ClocksMet(gossip.Clock{Count: 1}, 1))
+	require.True(t, core.ClocksMet(gossip.Clock{Count: 2}, 1), "there is nobody else")
+	require.False(t, core.ClocksMet(gossip.Clock{Count: 2}, 2))
+	require.True(t, core.ClocksMet(gossip.Clock{Count: 3}, 9), "three tell which is wrong")
+}

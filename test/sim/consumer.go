@@ -67,6 +67,12 @@ func (c *consumer) poll(machine int) bool {
 		Moment: p.moment(), Consumer: c.number, Prefix: string(c.filter.Prefix), Authority: c.filter.Authorities,
 		Since: since.Frontier, Cursor: page.Cursor.Frontier, Behind: page.Behind, UpToDate: page.UpToDate,
 	}
+	for _, r := range page.Retracted {
+		if e.Retracted == nil {
+			e.Retracted = map[chain.Origin]chain.Seq{}
+		}
+		e.Retracted[r.Origin] = r.After
+	}
 	for _, u := range page.Updates {
 		e.Updates = append(e.Updates, updateOf(u))
 		w.load.learn(u.ID)

@@ -13,7 +13,8 @@ import (
 // publish: what package node does in its files recovery, clock and readiness.
 type readiness struct {
 	serving  bool // callers are heard
-	own      bool // the own chain may be appended to
+	own      bool // the own chain is as long as it ever was
+	clocks   bool // the wall clock was compared, or there was nobody to compare with
 	caughtUp bool
 	reading  core.Reading // of the mesh's clocks
 	heldBack bool         // by the clock
@@ -38,7 +39,7 @@ func (p *process) clockNow() gossip.Clock {
 
 // timeLimit is the latest time that is applied, in Unix milliseconds.
 func (p *process) timeLimit(now int64) int64 {
-	return core.TimeLimit(now, p.clockNow(), !p.caughtUp, maxClockSkew)
+	return core.TimeLimit(now, p.clockNow(), !p.clocks || !p.caughtUp, maxClockSkew)
 }
 
 // lookAtClock compares the wall clock with the mesh's, and applies what the
@@ -79,8 +80,25 @@ func (p *process) lookAtClock() {
 	})
 }
 
+// awaitClocks lets nothing be published before the wall clock was compared.
+func (p *process) awaitClocks() {
+	began := p.w.now
+	look := func() bool {
+		p.reading = core.Reading{Clock: p.engine.Clock(p.at()), At: p.at()}
+		p.clocks = core.ClocksMet(p.reading.Clock, len(p.live())) || p.w.now-began >= recoverWait
+		if p.clocks {
+			p.kick()
+		}
+		return !p.clocks
+	}
+	if look() {
+		p.every(lookEvery, look)
+	}
+}
+
 // recover decides whether the own chain may be appended to.
 func (p *process) recover() {
+	p.awaitClocks()
 	lost, err := p.archive.CheckNote(p.store.Note())
 	p.must(err)
 	ownLost := false

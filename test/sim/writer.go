@@ -94,7 +94,7 @@ func (p *process) kick() {
 		f := p.calls[0]
 		p.calls = p.calls[1:]
 		p.begin(p.m.disk.takes(false), func() { _ = p.core.Do(f) })
-	case len(p.inbox) > 0 || p.own && len(p.outbox) > 0:
+	case len(p.inbox) > 0 || p.own && p.clocks && len(p.outbox) > 0:
 		p.busy = true
 		p.gather()
 		sync := len(p.batch.drafts) > 0 || p.batch.Urgent
@@ -117,7 +117,7 @@ func (p *process) kick() {
 func (p *process) gather() {
 	b := batch{arrivals: p.inbox}
 	p.inbox = nil
-	if p.own {
+	if p.own && p.clocks {
 		b.drafts, p.outbox = p.outbox, nil
 	}
 	for _, d := range b.drafts {
