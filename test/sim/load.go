@@ -107,6 +107,9 @@ func (l *load) send(m *machine) {
 // again sends a draft that was answered once more, without a key: it changes
 // nothing, unless something else was said since.
 func (l *load) again() bool {
+	if l.w.opt.Faults.Has(DiskErrors | DiskFull) {
+		return false // what a failing disk refused may be there twice then, and be in order
+	}
 	for _, was := range slices.Backward(l.order[max(len(l.order)-8, 0):]) {
 		p := l.w.machines[was.machine].proc
 		if was.taken && was.draft.Key == "" && p != nil && p.origin == was.origin {
