@@ -49,7 +49,7 @@ func (n *Node) recover(ctx context.Context) error {
 	frozen := n.archive.Frozen(n.info.Origin)
 	start := core.Start{
 		Durable: n.dir != nil, Unchanged: n.dir == nil || n.dir.Unchanged(), EndLost: ownLost,
-		Frozen: frozen != nil, Began: n.archive.Head(n.info.Origin).Seq > 0, Mesh: n.mesh != nil, Known: n.knownOthers(),
+		Frozen: frozen != nil, Mesh: n.mesh != nil, Known: n.knownOthers(),
 	}
 	switch step := start.Step(); {
 	case step == core.NewOrigin && frozen != nil:

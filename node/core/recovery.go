@@ -29,20 +29,20 @@ type Start struct {
 	// EndLost says that the own chain was longer once: the note says so.
 	EndLost bool
 	Frozen  bool // the own chain is
-	Began   bool // it has updates
 	Mesh    bool // there may be peers
 	Known   int  // members known from before
 }
 
 // Step decides what comes first. A seq that was given out and is not here,
 // because the directory is an old copy or the disk lost the end of its log, must
-// not be given out again. So a node that may have sent anything to anybody asks.
+// not be given out again. So a node that may have sent anything to anybody asks:
+// also one that has no chain, for that may have begun and be lost.
 func (s Start) Step() Step {
 	unchanged := s.IsUnchanged()
 	switch {
 	case s.Frozen && s.Durable:
 		return NewOrigin
-	case unchanged && (!s.Began || !s.Mesh || s.Known == 0):
+	case unchanged && (!s.Mesh || s.Known == 0):
 		return Append
 	case !s.Mesh:
 		return NewOrigin
@@ -145,9 +145,12 @@ func (r *Recovery) Look(now time.Time, peers Peers, book Book) Look {
 // isHere reports whether every live member, one at least, has told how far it
 // has the own chain, and all of that is here and applied.
 func (r *Recovery) isHere(now time.Time, peers Peers, book Book, l *Look) bool {
+	info, _ := book.Info(r.self)
 	answers := map[chain.Origin]chain.Head{}
 	for _, h := range peers.OwnHeads {
-		if h.Answered() {
+		// Who has nothing of a chain cannot tell how far it went, unless that is
+		// nowhere.
+		if h.Answered() || !h.CatchingUp && info.Received.Seq == 0 {
 			answers[h.Peer] = h.Head
 		}
 	}
@@ -159,7 +162,6 @@ func (r *Recovery) isHere(now time.Time, peers Peers, book Book, l *Look) bool {
 			here = false
 		}
 	}
-	info, _ := book.Info(r.self)
 	return here && info.Frozen == nil && info.Applied == info.Received
 }
 
@@ -167,6 +169,9 @@ func (r *Recovery) isHere(now time.Time, peers Peers, book Book, l *Look) bool {
 // update of that seq here, the peer has to show its own: signed by this key, it
 // proves a fork, which freezes the chain; else the peer has not answered.
 func (r *Recovery) holds(peer chain.Origin, h chain.Head, now time.Time, book Book, l *Look) bool {
+	if h.Seq == 0 {
+		return true
+	}
 	u, err := book.Update(chain.ID{Origin: r.self, Seq: h.Seq})
 	if err != nil {
 		return false

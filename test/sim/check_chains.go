@@ -143,16 +143,17 @@ func (c *checkChains) kept(j *judge, was, later *sighted) bool {
 
 // frozen: a chain is only frozen for a fault of its key, and in a mesh of honest
 // nodes a key signs two updates of one seq only after its disk was lost or set
-// back, or on two nodes. Else a node sent what was not durable, and the freeze
-// would hide the loss. A freeze that takes nothing back does no harm.
+// back where nobody could tell, or on two nodes. Else a node sent what was not
+// durable or did not ask, and the freeze would hide the loss. A freeze that takes
+// nothing back does no harm.
 func (c *checkChains) frozen(j *judge, o chain.Origin) {
 	w := j.writers[o]
-	if w == nil || len(w.nodes) > 1 || len(j.losses[w.nodes[0]]) > 0 {
+	if w == nil || len(w.nodes) > 1 || j.h.Forks && len(j.losses[w.nodes[0]]) > 0 {
 		return
 	}
 	for _, s := range j.order {
 		if s.ID.Origin == o && above(j.frozen, s.ID) {
-			j.report("C2", one(s.ID), "a chain was frozen after %d, though the disk of node %d was never lost", j.frozen[o], w.nodes[0])
+			j.report("C2", one(s.ID), "a chain was frozen after %d, though nothing that befell the disk of node %d could not be told", j.frozen[o], w.nodes[0])
 			return
 		}
 	}

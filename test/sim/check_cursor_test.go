@@ -195,6 +195,16 @@ var freezeCases = []historyCase{
 		s.poll(1, s.nodes[2], 9) // it lacks the freeze
 		return s.finish()
 	}},
+	{"a fork that could be told is frozen", "C2", 3, func(s *story) *History {
+		forked(s)
+		for _, n := range s.nodes[:2] {
+			s.freeze(n, s.nodes[0].origin, 1)
+		}
+		s.poll(1, s.nodes[0], 9)
+		h := s.finish()
+		h.Forks = false
+		return h
+	}},
 	{"a node that lacks the freeze withholds", "", 3, func(s *story) *History {
 		forked(s)
 		s.catchUp(s.nodes[2], 9)

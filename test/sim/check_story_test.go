@@ -93,6 +93,7 @@ func (s *story) crash(n *storyNode, keep int, lost bool, o chain.Origin) {
 
 func (s *story) end(n *storyNode, lost bool) {
 	s.add(Ended{s.moment(n), lost})
+	s.h.Forks = s.h.Forks || lost
 	n.up = false
 }
 

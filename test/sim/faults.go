@@ -197,9 +197,7 @@ func (w *world) setBack(m *machine, f Fault) {
 	}
 	r := w.rand.fault
 	w.restore()
-	if p := m.proc; p == nil || f != Restores && p.archive.Head(p.origin).Seq == 0 {
-		// A start that cannot tell that the disk was set back, to before the own
-		// chain began, begins it again: that is not prevented.
+	if m.proc == nil {
 		return
 	}
 	m.disk.copyAway()

@@ -18,6 +18,9 @@ type History struct {
 	// HealedAt is when faults ended, ConvergedAt when every live node was found
 	// converged with equal roots, 0 if that did not come about.
 	HealedAt, ConvergedAt time.Duration
+	// Forks says that a node may have gone on from an old copy of its disk where
+	// nobody who knew more was there. Else no chain of an honest node is frozen.
+	Forks bool
 	// ConvergeWithin bounds the time between the two (C9).
 	ConvergeWithin time.Duration
 }

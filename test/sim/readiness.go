@@ -82,10 +82,10 @@ func (p *process) lookAtClock() {
 
 // awaitClocks lets nothing be published before the wall clock was compared.
 func (p *process) awaitClocks() {
-	began := p.w.now
+	began, alone := p.w.now, p.alone()
 	look := func() bool {
 		p.reading = core.Reading{Clock: p.engine.Clock(p.at()), At: p.at()}
-		p.clocks = core.ClocksMet(p.reading.Clock, len(p.live())) || p.w.now-began >= recoverWait
+		p.clocks = core.ClocksMet(p.reading.Clock, len(p.live())) || alone || p.w.now-began >= recoverWait
 		if p.clocks {
 			p.kick()
 		}
@@ -107,7 +107,7 @@ func (p *process) recover() {
 	}
 	start := core.Start{
 		Durable: p.m.durable, Unchanged: !p.m.durable || p.m.disk.unchanged, EndLost: ownLost,
-		Frozen: p.archive.Frozen(p.origin) != nil, Began: p.archive.Head(p.origin).Seq > 0, Mesh: true, Known: p.known.Len(),
+		Frozen: p.archive.Frozen(p.origin) != nil, Mesh: true, Known: p.known.Len(),
 	}
 	step := start.Step()
 	if p.w.has(RecoverySkipped) || p.w.has(ForkAccepted) {
@@ -173,10 +173,15 @@ func (p *process) reopen() {
 	m.start()
 }
 
+// alone reports whether there is nobody to wait for: the first machine is told of
+// nobody, the others join it.
+func (p *process) alone() bool { return p.m.index == 0 && p.known.Len() == 0 }
+
 // settleReadiness sees to it that a node which finds nobody to catch up with
 // becomes ready.
 func (p *process) settleReadiness() {
 	heard := p.w.now
+	p.caughtUp = p.caughtUp || p.alone()
 	p.every(100*time.Millisecond, func() bool {
 		if p.caughtUp {
 			return false
