@@ -193,17 +193,6 @@ func (r *salvage) freeze(o Origin, value []byte) (bad, err error) {
 	return nil, nil
 }
 
-func (r *salvage) record(id ID) (*record, error) {
-	b, err := r.from.Get(appendUpdateKey(nil, id))
-	if err == nil && b == nil {
-		err = missingRecord(id)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return decodeRecord(id, b)
-}
-
 // keys takes over the keys that no update brought back, unless what they were
 // answered is not here.
 func (r *salvage) keys() error {

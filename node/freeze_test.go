@@ -18,24 +18,6 @@ import (
 	"github.com/tidings-mesh/tidings/node/api"
 )
 
-// setBack puts the store of a directory back to a copy, so that nothing but its
-// content tells.
-func setBack(t *testing.T, dir, from string) {
-	t.Helper()
-	for _, name := range []string{"db", "heads"} {
-		require.NoError(t, os.RemoveAll(filepath.Join(dir, name)))
-		info, err := os.Stat(filepath.Join(from, name))
-		require.NoError(t, err)
-		if info.IsDir() {
-			require.NoError(t, os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(from, name))))
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(from, name))
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
-	}
-}
-
 func changes(t *testing.T, n *node.Node, query string) (c struct {
 	Updates   []struct{ ID string }
 	Cursor    string
@@ -79,7 +61,7 @@ func TestForkIsFrozenAndRepublished(t *testing.T) {
 	same(t, n, holder, third)
 	seen := changes(t, holder, "").Cursor
 	require.NoError(t, n.Close())
-	setBack(t, dir, backup)
+	node.SetBack(t, dir, backup)
 
 	n = life(gossip.NewHub()) // nobody answers there
 	for i := range 3 {

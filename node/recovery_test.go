@@ -103,21 +103,6 @@ func (p *puppet) mayServe() {
 
 func status(delta string) Draft { return Draft{Subject: "order/1", Delta: json.RawMessage(delta)} }
 
-// replace puts a copy of a file or directory in the place of another.
-func replace(t *testing.T, to, from string) {
-	t.Helper()
-	require.NoError(t, os.RemoveAll(to))
-	info, err := os.Stat(from)
-	require.NoError(t, err)
-	if info.IsDir() {
-		require.NoError(t, os.CopyFS(to, os.DirFS(from)))
-		return
-	}
-	b, err := os.ReadFile(from)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(to, b, 0o600))
-}
-
 // A disk that was set back looks unchanged. As long as a peer says that it has
 // more of the chain, nothing is appended, however long it takes to fetch that.
 func TestNothingIsAppendedBelowWhatAPeerHas(t *testing.T) {
@@ -135,13 +120,9 @@ func TestNothingIsAppendedBelowWhatAPeerHas(t *testing.T) {
 		return id
 	}
 	life(`{"a":1}`)
-	for _, name := range []string{"db", "heads"} {
-		replace(t, filepath.Join(backup, name), filepath.Join(dir, name))
-	}
+	require.NoError(t, os.CopyFS(backup, os.DirFS(dir)))
 	last := life(`{"a":2}`)
-	for _, name := range []string{"db", "heads"} {
-		replace(t, filepath.Join(dir, name), filepath.Join(backup, name))
-	}
+	SetBack(t, dir, backup)
 
 	n, err := Open(t.Context(), cfg)
 	require.NoError(t, err)
@@ -243,13 +224,9 @@ func TestClaimIsProvedByTheRun(t *testing.T) {
 		return id
 	}
 	life(`{"a":1}`, true)
-	for _, name := range []string{"db", "heads"} {
-		replace(t, filepath.Join(backup, name), filepath.Join(dir, name))
-	}
+	require.NoError(t, os.CopyFS(backup, os.DirFS(dir)))
 	last := life(`{"a":2}`, true)
-	for _, name := range []string{"db", "heads"} {
-		replace(t, filepath.Join(dir, name), filepath.Join(backup, name))
-	}
+	SetBack(t, dir, backup)
 	cfg.Hub = gossip.NewHub() // the only one who knows is not there
 	require.Equal(t, last, life(`{"a":3}`, false))
 

@@ -158,7 +158,7 @@ func (d *Dir) load(o DirOptions) error {
 	if err != nil {
 		return fmt.Errorf("data directory %s: %w", d.path, err)
 	}
-	d.id, d.unchanged = id, here.known() && here == id.Place
+	d.id, d.unchanged = id, id.Place.is(here)
 	return nil
 }
 
@@ -220,10 +220,11 @@ func (d *Dir) Fresh() bool {
 	return d.fresh
 }
 
-// Unchanged reports whether the machine and the inodes are those that were
-// recorded: false for a copy, such as a restored backup. It cannot see that a
-// whole file system or machine image was set back. Where a system has no
-// inodes it is false.
+// Unchanged reports whether the machine, and the inodes and the ages of the
+// directory, the identity and the store, are those that were recorded: false for
+// a copy, such as a restored backup, also of the store alone. It cannot see that a
+// whole file system or machine image was set back, nor that files were
+// overwritten in place. Where a system has no inodes it is false.
 func (d *Dir) Unchanged() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -11,6 +11,62 @@ import (
 	"github.com/tidings-mesh/tidings/chain/store"
 )
 
+// A copy of the store that is put into its place is told from it, though the
+// directory and its identity are those that were, and whatever inodes the copy
+// got.
+func TestStorePutBackIsNoticed(t *testing.T) {
+	path, backup := t.TempDir(), t.TempDir()
+	d := openDir(t, path, store.DirOptions{DefaultName: "a"})
+	closeStore(t, d)
+	closeDir(t, d)
+	d = openDir(t, path, store.DirOptions{})
+	if !d.Unchanged() {
+		t.Error("nothing happened, and it counts as changed")
+	}
+	closeDir(t, d)
+	db := filepath.Join(path, "db")
+	if err := os.CopyFS(filepath.Join(backup, "db"), os.DirFS(db)); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := os.Remove(filepath.Join(db, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.CopyFS(db, os.DirFS(filepath.Join(backup, "db"))); err != nil {
+		t.Fatal(err)
+	}
+	d = openDir(t, path, store.DirOptions{})
+	if d.Unchanged() {
+		t.Error("a copy of the store was put back, and it counts as unchanged")
+	}
+	if err := d.Adopt(); err != nil || !d.Unchanged() {
+		t.Errorf("adopted: %v", err)
+	}
+	closeDir(t, d)
+	d = openDir(t, path, store.DirOptions{})
+	if !d.Unchanged() {
+		t.Error("what was adopted counts as changed")
+	}
+	closeDir(t, d)
+}
+
+// closeStore opens the store of a directory, and closes it.
+func closeStore(t *testing.T, d *store.Dir) {
+	t.Helper()
+	s, err := d.OpenStore(store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestNotWritable tries a directory that this user may read and not write.
 func TestNotWritable(t *testing.T) {
 	path := t.TempDir()

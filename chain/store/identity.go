@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,9 +51,29 @@ type Place struct {
 	Machine   string `json:"machine_id"` // a hash of the system's, empty where there is none
 	DirInode  uint64 `json:"dir_inode"`
 	FileInode uint64 `json:"file_inode"` // of identity.json
+
+	// When these were made, in nanoseconds since 1970, and the same of the store:
+	// of db/LOCK, which is as old as the store. 0 where it is not known.
+	DirBorn    int64  `json:"dir_born,omitempty"`
+	FileBorn   int64  `json:"file_born,omitempty"`
+	StoreInode uint64 `json:"store_inode,omitempty"`
+	StoreBorn  int64  `json:"store_born,omitempty"`
 }
 
 func (p Place) known() bool { return p.DirInode != 0 && p.FileInode != 0 }
+
+// is reports whether what was recorded is here. What was not recorded, by an
+// earlier build or before there was a store, says nothing.
+func (p Place) is(here Place) bool {
+	recorded := here
+	if p.StoreInode == 0 {
+		recorded.StoreInode, recorded.StoreBorn = 0, 0
+	}
+	if p.DirBorn == 0 {
+		recorded.DirBorn, recorded.FileBorn = 0, 0
+	}
+	return here.known() && p == recorded
+}
 
 func (id *Identity) newKey() {
 	id.Key = make([]byte, ed25519.SeedSize)
@@ -154,7 +175,16 @@ func (d *Dir) whereabouts(file string) (p Place, err error) {
 	if p.DirInode, err = inode(d.path); err != nil {
 		return p, err
 	}
-	p.FileInode, err = inode(file)
+	if p.FileInode, err = inode(file); err != nil {
+		return p, err
+	}
+	p.DirBorn, p.FileBorn = born(d.path), born(file)
+	lock := filepath.Join(d.path, dbDir, "LOCK")
+	p.StoreInode, err = inode(lock)
+	if errors.Is(err, fs.ErrNotExist) {
+		return p, nil // there is no store, or a copy of one without its lock
+	}
+	p.StoreBorn = born(lock)
 	return p, err
 }
 
