@@ -4,10 +4,10 @@ BIN := bin/tidings
 # Packages of this module. The comparison in test/bench is a module of its own.
 PKGS := ./...
 
-.PHONY: help build demo test tools lint unit fuzz bench soak soak-sim clean
+.PHONY: help build demo test tools lint unit fuzz bench soak soak-sim soak-store soak-agents clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 build: ## build bin/tidings
 	$(GO) build -trimpath -o $(BIN) ./cmd/tidings
@@ -51,19 +51,25 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
+# Each part of a soak is bounded: seeds by SIMSEEDS, agents by SOAK.
 SOAK ?= 1h
-soak: tools ## faults without end on real agents, for about SOAK
+SIMSEEDS ?= 10000
+SIMFIRST ?= 1
+SIMFOR ?= 0
+soak: soak-sim soak-store soak-agents ## all that follows: hours of faults, bounded by SIMSEEDS and SOAK
+
+soak-sim: ## simulate SIMSEEDS seeds from SIMFIRST on, for SIMFOR at most
+	$(GO) test ./test/sim -run '^TestSeeds$$' -v -timeout 0 -args -sim.first=$(SIMFIRST) -sim.seeds=$(SIMSEEDS) -sim.for=$(SIMFOR)
+
+soak-store: ## fail every call, lose power at every one, flip every bit of a small store
+	TIDINGS_SOAK=1 $(GO) test ./chain/store -run '^(TestEveryCallFails|TestPowerLossAtEveryCall|TestAnyFlippedBit)$$' -count 1 -v -timeout 3h
+
+soak-agents: tools ## faults without end on real agents, for about SOAK
 	$(GO) test ./test/cluster -run '^TestSoak$$' -count 1 -v -timeout 0 -args -soak $(SOAK) -updates 10000 -hold 10s
 
 bench: ## benchmarks of hot functions, then the comparison with other systems
 	$(GO) test -run '^$$' -bench . -benchmem ./chain/... ./gossip ./node/...
 	$(MAKE) -C test/bench
-
-SIMSEEDS ?= 10000
-SIMFIRST ?= 1001
-SIMFOR ?= 4h
-soak-sim: ## simulate SIMSEEDS seeds from SIMFIRST on, for SIMFOR at most
-	$(GO) test ./test/sim -run '^TestSeeds$$' -v -timeout 0 -args -sim.first=$(SIMFIRST) -sim.seeds=$(SIMSEEDS) -sim.for=$(SIMFOR)
 
 clean: ## remove what was built
 	rm -rf bin

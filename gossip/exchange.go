@@ -98,7 +98,9 @@ type Exchange struct {
 	log     *slog.Logger
 	started time.Time
 	meters  exchangeMeters
-	keys    sync.Map // chain.Origin to ed25519.PublicKey, of chains seen but perhaps not committed
+	// closings bounds what is logged of streams that are closed for what came on them.
+	closings closings
+	keys     sync.Map // chain.Origin to ed25519.PublicKey, of chains seen but perhaps not committed
 
 	engine *Engine                    // of the loop alone
 	links  map[chain.Origin]*linkLoop // of the loop alone

@@ -51,7 +51,7 @@ func (x *Exchange) serve(link FrameStream) {
 	})
 	if bad, ok := errors.AsType[*refusal](err); ok {
 		x.meters.refuse(bad.reason)
-		x.log.Warn("stream closed", "peer", peer, "reason", bad.reason, "error", bad.err)
+		x.closings.warn(x.log, peer, bad.reason, bad.err)
 	}
 }
 

@@ -78,7 +78,7 @@ func (x *Exchange) loop() {
 func (x *Exchange) carryOut(out Effects) {
 	for _, c := range out.Close {
 		x.meters.refuse(c.Reason)
-		x.log.Warn("stream closed", "peer", c.Peer, "reason", c.Reason)
+		x.closings.warn(x.log, c.Peer, c.Reason, nil)
 		if l := x.links[c.Peer]; l != nil {
 			l.link.Close()
 		}
