@@ -20,6 +20,10 @@ const (
 	// eventsBuffer is many times what a mesh does at once. Events are hints:
 	// their reader never waits for anything, for serf holds locks meanwhile.
 	eventsBuffer = 1024
+	// pushPullEvery is how often two nodes exchange all that they know: so whom
+	// gossip missed is found. A third of the default: of several hundred starts of
+	// small meshes a few left a node without one of the others until then.
+	pushPullEvery = 10 * time.Second
 )
 
 // serfConfig is serf's configuration for one start of a node.
@@ -44,10 +48,7 @@ func serfConfig(name string, tags map[string]string, port *Port, ring MeshKeys, 
 	m.ProbeTimeout = 200 * time.Millisecond
 	// Half of the default; most intervals send nothing.
 	m.GossipInterval = 100 * time.Millisecond
-	// Whom gossip missed is found by an exchange of all that two nodes know. A
-	// third of the default: of several hundred starts of small meshes a few left a
-	// node without one of the others until then.
-	m.PushPullInterval = 10 * time.Second
+	m.PushPullInterval = pushPullEvery
 	// With few nodes there are few to confirm a suspicion, and the longest
 	// timeout applies: at the default of 6, two of three crashed nodes take
 	// more than 10 s to be seen.
