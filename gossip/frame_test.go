@@ -224,6 +224,9 @@ func FuzzEngine(f *testing.F) {
 			frame, err := gossip.DecodeFrame(b[2 : 2+n])
 			b = b[2+n:]
 			at.Mono += 1e8
+			if f, ok := frame.(*gossip.Freeze); err == nil && ok {
+				f.Verified, err = chain.DecodeFreeze(f.Encoded) // as the stream's reader does
+			}
 			if err == nil {
 				runs := framesRuns(frame)
 				for i := range runs {
@@ -236,7 +239,10 @@ func FuzzEngine(f *testing.F) {
 				e.ReadDone(at, r, nil, nil, nil)
 			}
 			for _, a := range out.Accept {
-				e.Outcome(at, a.ID, make([]chain.Outcome, len(a.Runs)))
+				e.Outcome(at, a.ID, make([]chain.Outcome, max(len(a.Runs), 1)))
+			}
+			for _, r := range out.Evidence {
+				e.EvidenceRead(at, r, nil)
 			}
 			for _, s := range out.Send {
 				if back, err := gossip.DecodeFrame(gossip.AppendFrame(nil, s.Frame)); err != nil {
