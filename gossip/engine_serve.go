@@ -40,7 +40,8 @@ func (e *Engine) pumpServe(p *peer) {
 }
 
 // ReadDone answers a Read: what ReadRanges returned. An error of the log is
-// none of the peer's: it is told that there is nothing.
+// none of the peer's: it gets no answer, and asks others in time. To be told that
+// there is nothing, it would take this node's word for what it has for wrong.
 func (e *Engine) ReadDone(at At, read Read, runs []Run, rest []Range, err error) {
 	e.advance(at)
 	p := e.peers[read.Peer]
@@ -57,7 +58,11 @@ func (e *Engine) ReadDone(at At, read Read, runs []Run, rest []Range, err error)
 		next.left -= len(runs[i].Encoded)
 	}
 	next.ranges = rest
-	done := err != nil || len(rest) == 0 || next.left <= 0
+	if err != nil {
+		s.pulls = s.pulls[1:]
+		return
+	}
+	done := len(rest) == 0 || next.left <= 0
 	e.send(p, &Served{ID: next.id, Done: done, Runs: runs})
 	if done {
 		s.pulls = s.pulls[1:]

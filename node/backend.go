@@ -150,7 +150,7 @@ func (b backend) Mesh() *api.Mesh {
 		Converged: n.Converged(), Root: sum.Root, Members: n.members(), Chains: []api.Chain{}, Held: []api.Held{},
 		Store: api.StoreStats{Bytes: n.store.Bytes(), Updates: sum.Updates, Subjects: sum.Subjects},
 	}
-	if err := n.archive.Failed(); err != nil {
+	if err := cmp.Or(n.archive.Failed(), n.damage()); err != nil {
 		m.Store.Failed = err.Error()
 	}
 	for _, c := range n.archive.Chains() {

@@ -93,6 +93,8 @@ func (n *Node) Readiness() api.Readiness {
 		r.Reason = "the node is closing"
 	case err != nil:
 		r.Reason = err.Error()
+	case n.damage() != nil:
+		r.Reason = n.damage().Error()
 	case n.FailedBy() != nil:
 		r.Reason = n.FailedBy().Error()
 	case n.archive.Frozen(n.info.Origin) != nil:
@@ -113,6 +115,9 @@ func (n *Node) Readiness() api.Readiness {
 
 // mayPublish says why drafts are refused now, nil if they are not.
 func (n *Node) mayPublish() error {
+	if err := n.damage(); err != nil {
+		return err
+	}
 	if _, _, _, refusal := n.state.state(); refusal != nil {
 		return refusal
 	}

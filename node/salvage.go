@@ -25,6 +25,18 @@ func openWhole(ctx context.Context, cfg Config) (*Node, error) {
 	return open(ctx, cfg)
 }
 
+// damage is why nothing more is written: what is stored does not read back. What
+// was acknowledged now would be lost at the restart that mends it.
+func (n *Node) damage() error {
+	if n.dir == nil {
+		return nil
+	}
+	if err := n.dir.Damage(); err != nil {
+		return fmt.Errorf("%w: stored data is damaged; restart the node, which then carries over what is whole: %w", chain.ErrStoreFailed, err)
+	}
+	return nil
+}
+
 // salvage carries over what is whole of a damaged store into a new one, and
 // says what is not. What peers have of it comes back by gossip; the own chain is
 // only continued once peers have told how far it went.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -50,9 +51,10 @@ type DirOptions struct {
 //
 // Its methods may be called by any number of goroutines.
 type Dir struct {
-	path  string
-	lock  *dirLock
-	files files
+	path   string
+	lock   *dirLock
+	files  files
+	damage atomic.Pointer[error] // met by the open store
 
 	mu        sync.Mutex // protects all below
 	id        Identity
@@ -281,7 +283,7 @@ func (d *Dir) OpenStore(o Options) (*Disk, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	o.onDamage = onDamage(d.path, o.Logger)
+	o.onDamage = d.onDamage(o.Logger)
 	s, err := OpenPebble(d.path, o)
 	if (damage(err) || d.id.Store && errors.Is(err, errNoVersion)) && d.unlocked(o.FS) {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)

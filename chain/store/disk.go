@@ -212,10 +212,15 @@ func (d *Disk) Get(key []byte) ([]byte, error) {
 	return value, err
 }
 
-// met passes on the first damage that a read or a compaction met.
+// met passes on the first damage that a read or a compaction met. In a data
+// directory it is the end of the store's writing: what is written behind a hole
+// is lost when the next start salvages what is before it.
 func (d *Disk) met(err error) {
 	if d.onDamage != nil && errors.Is(err, chain.ErrCorrupt) {
-		d.damaged.Do(func() { d.onDamage(err) })
+		d.damaged.Do(func() {
+			d.onDamage(err)
+			_ = d.g.fail("read", err)
+		})
 	}
 }
 

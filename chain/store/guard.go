@@ -129,8 +129,9 @@ func (g *guard) events() *pebble.EventListener {
 		},
 		// By default fatal. The read that met it says so, and others are whole.
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			g.corruptions.Add(1)
-			g.log.Error("a stored table is corrupt", slog.String("path", info.Path), slog.Any("error", info.Details))
+			if g.corruptions.Add(1) == 1 { // each read that meets it would say it again
+				g.log.Error("a stored table is corrupt", slog.String("path", info.Path), slog.String("error", info.Details.Error()))
+			}
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			g.stalls.Add(1)

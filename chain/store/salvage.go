@@ -223,12 +223,22 @@ func (d *Dir) setAside(name string) (string, error) {
 
 // onDamage is what a store of the directory does at the first damage that it
 // meets while it is open.
-func onDamage(path string, log *slog.Logger) func(error) {
+func (d *Dir) onDamage(log *slog.Logger) func(error) {
 	return func(why error) {
-		log.Error("stored data is damaged: restart this node, which then sets the store aside and carries over what is whole",
-			slog.String("dir", path), slog.Any("error", why))
-		if err := markDamaged(path, why); err != nil {
-			log.Error("cannot mark the store as damaged", slog.String("dir", path), slog.Any("error", err))
+		log.Error("stored data is damaged, and nothing more is written: restart this node, which then sets the store aside and carries over what is whole",
+			slog.String("dir", d.path), slog.String("error", why.Error()))
+		if err := markDamaged(d.path, why); err != nil {
+			log.Error("cannot mark the store as damaged", slog.String("dir", d.path), slog.Any("error", err))
 		}
+		d.damage.Store(&why)
 	}
+}
+
+// Damage is what was met while the store was open, nil if nothing was. The store
+// is dead then, and the next OpenStore fails with ErrDamaged.
+func (d *Dir) Damage() error {
+	if why := d.damage.Load(); why != nil {
+		return *why
+	}
+	return nil
 }
