@@ -84,6 +84,7 @@ const (
 	digestBackoff = 64 * time.Second
 	liveFor       = 3 * time.Second
 	settledAfter  = time.Second
+	pausedFor     = 1500 * time.Millisecond
 )
 
 // Engine is one node's part in the protocol: a state machine without
@@ -96,6 +97,8 @@ type Engine struct {
 	durable bool
 	limits  Limits
 	at      At
+	// resumedAt is when the clock last moved on after a pause.
+	resumedAt time.Duration
 
 	// chains
 	chains    map[chain.Origin]*chainState
@@ -192,9 +195,15 @@ func (e *Engine) NextTick() time.Duration {
 	return next
 }
 
-// advance moves the clock, which never goes back.
+// advance moves the clock, which never goes back. If it stood for longer than an
+// engine with peers ever rests, the process was stopped, and what peers sent
+// meanwhile is still to come: until they have heard of this node again, nothing
+// is known of what they have now.
 func (e *Engine) advance(at At) {
 	at.Mono = max(at.Mono, e.at.Mono)
+	if at.Mono-e.at.Mono > pausedFor {
+		e.resumedAt = at.Mono
+	}
 	e.at = at
 }
 

@@ -13,6 +13,7 @@ type peerClock struct {
 	lastAt   time.Duration // when that came
 	rtt      time.Duration // smoothed; 0 until measured
 	samples  []clockSample
+	echoed   time.Duration // when that of this node's was sent which the peer echoed last
 }
 
 // clockSample is one reading of a peer's wall clock. The shorter its round
@@ -138,6 +139,9 @@ func (e *Engine) onPing(p *peer, f *Ping) {
 		rtt := time.Duration(micros(e.at.Mono)-f.Echo)*time.Microsecond - time.Duration(f.Delay)*100*time.Microsecond
 		// The delay is rounded down to 100 µs, so a short trip may look longer
 		// by that, and one on a coarse clock shorter than nothing.
+		if sent := e.at.Mono - time.Duration(micros(e.at.Mono)-f.Echo)*time.Microsecond; sent > p.clock.echoed {
+			p.clock.echoed = sent
+		}
 		if rtt <= rttMost {
 			p.clock.measured(max(rtt, 0), f.Wall, e.at)
 		}

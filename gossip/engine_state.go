@@ -65,9 +65,9 @@ func (e *Engine) Converged(at At, held int, live []chain.Origin, known int) bool
 	}
 	for _, o := range live {
 		p := e.peers[o]
-		// One that has not told what it has since it is connected may have
-		// anything.
-		if p == nil || !p.live(at.Mono) || !p.vec.exchanged {
+		// One that has not told what it has since it is connected, or since this
+		// process was stopped, may have anything.
+		if p == nil || !p.live(at.Mono) || !p.vec.exchanged || p.clock.echoed+time.Millisecond < e.resumedAt {
 			return false
 		}
 	}

@@ -79,7 +79,7 @@ func TestProtocolTimers(t *testing.T) {
 		"ping": pingEvery.String(), "beacon": beaconEvery.String(), "grace": span(graceLeast, graceMost), "dependency grace": span(graceLeast, depGraceMost),
 		"pull timeout": pullTimeout.String(), "slow": slowFor.String(), "refused": refusedFor.String(), "quiet": quietFor.String(),
 		"digest timeout": digestTimeout.String(), "digest backoff": span(quietFor, digestBackoff), "digest under load": digestLatest.String(),
-		"live": liveFor.String(), "settled": settledAfter.String(),
+		"live": liveFor.String(), "settled": settledAfter.String(), "pause": pausedFor.String(),
 	}
 	if got := protocolTable(t, "## Timers"); !reflect.DeepEqual(got, want) {
 		t.Errorf("timers in PROTOCOL.md:\n%v\nin the code:\n%v", got, want)

@@ -65,7 +65,11 @@ func (n *Node) recover(ctx context.Context) error {
 	case start.IsUnchanged():
 		n.settleReadiness(true)
 		n.background(func(quit context.Context) {
-			if n.askPeers(quit, true) != core.Append || n.archive.Frozen(n.info.Origin) != nil {
+			if n.askPeers(quit, true) != core.Append {
+				return
+			}
+			if n.archive.Frozen(n.info.Origin) != nil {
+				n.state.setOwn() // so that drafts are refused, by the ledger, and do not wait for ever
 				return
 			}
 			if err := n.ownIsBack(quit); err != nil && quit.Err() == nil {
@@ -133,6 +137,9 @@ func (n *Node) askPeers(quit context.Context, unchanged bool) core.Step {
 		}
 		if quit.Err() != nil {
 			return core.Ask
+		}
+		if unchanged && n.archive.Frozen(n.info.Origin) != nil {
+			return core.Append // of which nothing comes: the chain is at its end
 		}
 		if l.Step != core.Ask {
 			return l.Step

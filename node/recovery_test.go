@@ -235,8 +235,8 @@ func TestClaimIsProvedByTheRun(t *testing.T) {
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return n.archive.Frozen(last.Origin) != nil }, 10*time.Second, time.Millisecond)
 	require.Contains(t, n.Readiness().Reason, "restart")
-	_, err = n.Enqueue(t.Context(), status(`{"a":4}`))
-	require.NoError(t, err)
+	_, err = n.Publish(t.Context(), status(`{"a":4}`))
+	require.ErrorIs(t, err, chain.ErrFrozen, "it is told, though the start did not come to its end")
 	require.NoError(t, n.Close())
 
 	n, err = Open(t.Context(), cfg)

@@ -149,7 +149,8 @@ func openUntilWhole(t *testing.T, c node.Config) *node.Node {
 		for u, err := range n.History(t.Context(), fmt.Sprintf("order/%d", i)) {
 			if err != nil {
 				require.ErrorIs(t, err, chain.ErrCorrupt)
-				_ = n.Close() // the store may have died of it meanwhile
+				refuses(t, n)
+				_ = n.Close() // the store has died of it
 				n, err = node.Open(t.Context(), c)
 				require.NoError(t, err)
 				t.Cleanup(func() { require.NoError(t, n.Close()) })
@@ -160,6 +161,18 @@ func openUntilWhole(t *testing.T, c node.Config) *node.Node {
 	}
 	t.Cleanup(func() { require.NoError(t, n.Close()) })
 	return n
+}
+
+// refuses asserts that a node which has met damage writes nothing more and says
+// so: its next start would lose it.
+func refuses(t *testing.T, n *node.Node) {
+	t.Helper()
+	_, err := n.Publish(t.Context(), node.Draft{Subject: "order/0", Delta: json.RawMessage(`{"late":true}`)})
+	require.ErrorIs(t, err, chain.ErrStoreFailed)
+	r := n.Readiness()
+	require.False(t, r.Ready)
+	require.Contains(t, r.Reason, "restart the node")
+	require.NotEmpty(t, n.Mesh().Store.Failed)
 }
 
 // A node alone names what is missing, serves what is whole, and goes on under a

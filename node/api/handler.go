@@ -7,19 +7,21 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // Handler is a node's HTTP interface. It is safe for concurrent use.
 type Handler struct {
-	backend Backend
-	info    Info
-	logger  *slog.Logger
-	metrics *metrics
-	scrape  http.Handler
-	index   http.Handler
-	limits  Limits
+	backend  Backend
+	info     Info
+	logger   *slog.Logger
+	failures failures
+	metrics  *metrics
+	scrape   http.Handler
+	index    http.Handler
+	limits   Limits
 
 	nodeHeader []string
 	exact      map[string]*route
@@ -233,9 +235,37 @@ func (h *Handler) fail(x *exchange, err error) {
 // report logs an error that the answer does not show, or that the node's owner
 // has to know of.
 func (h *Handler) report(p *Problem, err error, attrs ...slog.Attr) {
-	if p.Code == CodeInternal || p.Code == CodeStoreFailed {
-		h.logger.LogAttrs(context.Background(), slog.LevelError, "HTTP request failed", append(attrs, slog.Any("err", err))...)
+	if p.Code != CodeInternal && p.Code != CodeStoreFailed {
+		return
 	}
+	if unlogged, ok := h.failures.next(time.Now()); ok {
+		h.logger.LogAttrs(context.Background(), slog.LevelError, "HTTP request failed",
+			append(attrs, slog.String("err", err.Error()), slog.Int("not_logged", unlogged))...)
+	}
+}
+
+// failures bounds what is logged of requests that fail: a store that is damaged
+// fails each of them, and all are counted.
+type failures struct {
+	mu       sync.Mutex // protects what follows
+	last     time.Time
+	unlogged int
+}
+
+// failuresEvery is the least time between two log lines.
+const failuresEvery = time.Second
+
+// next reports whether a failure is to be logged, and how many were not since
+// the last that was.
+func (f *failures) next(now time.Time) (unlogged int, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.last.IsZero() && now.Sub(f.last) < failuresEvery {
+		f.unlogged++
+		return 0, false
+	}
+	unlogged, f.unlogged, f.last = f.unlogged, 0, now
+	return unlogged, true
 }
 
 // statusClientGone is what metrics count where nothing was answered, because

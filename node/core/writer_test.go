@@ -1,0 +1,192 @@
+package core_test
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/chain/store"
+	"github.com/tidings-mesh/tidings/node/core"
+)
+
+// recorder is a store that notes in what order it was written to.
+type recorder struct {
+	chain.Store
+	log   *[]string
+	fails string // the call that fails
+}
+
+var errDisk = errors.New("no disk")
+
+func (r *recorder) step(what string) error {
+	if what == r.fails {
+		return errDisk
+	}
+	*r.log = append(*r.log, what)
+	return nil
+}
+
+func (r *recorder) Commit(b *chain.Batch, sync bool) error {
+	what := "commit"
+	if sync {
+		what = "commit synced"
+	}
+	if err := r.step(what); err != nil {
+		return err
+	}
+	return r.Store.Commit(b, sync)
+}
+
+func (r *recorder) Sync() error       { return r.step("sync") }
+func (r *recorder) Mark([]byte) error { return r.step("mark") }
+
+// bench is a writer under test.
+type bench struct {
+	t      *testing.T
+	now    time.Time
+	log    []string
+	store  *recorder
+	ledger *chain.Ledger
+	writer *core.Writer
+	peer   *chain.Ledger
+	drafts int
+	failed []error
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{t: t, now: time.Unix(1_700_000_000, 0)}
+	b.store = &recorder{Store: store.Memory(), log: &b.log}
+	var err error
+	b.ledger, err = chain.NewLedger(b.store, chain.Config{Key: keyOf(1), Node: "n", Authority: "a"}, b.now.UnixMilli())
+	require.NoError(t, err)
+	b.writer = core.NewWriter(core.WriterConfig{
+		Ledger: b.ledger, Archive: chain.NewArchive(b.ledger), Store: b.store,
+		Now: func() time.Time { return b.now }, Wall: func() int64 { return b.now.UnixMilli() },
+		MayPublish: func() error { return nil }, TimeLimit: func(int64) int64 { return 0 }, Stage: func() error { return nil },
+		Measured: func(*chain.Batch, bool, time.Duration) {},
+		Failed:   func(err error) { b.failed = append(b.failed, err) },
+		Heard: func(c *core.Committed) {
+			for range c.Effects.Own {
+				b.log = append(b.log, "own told")
+			}
+			for _, h := range c.Durable {
+				b.log = append(b.log, fmt.Sprintf("durable %d", h.Seq))
+			}
+		},
+	})
+	b.writer.Begin()
+	return b
+}
+
+func keyOf(seed byte) ed25519.PrivateKey {
+	return ed25519.NewKeyFromSeed(append(make([]byte, ed25519.SeedSize-1), seed))
+}
+
+func (b *bench) draft() *chain.Prepared {
+	b.drafts++
+	p, err := chain.Prepare(chain.Draft{Subject: fmt.Sprint("s/", b.drafts), Delta: json.RawMessage(`{"a":1}`)})
+	require.NoError(b.t, err)
+	return p
+}
+
+// peerRun is what a peer publishes next; at first with its genesis.
+func (b *bench) peerRun() []*chain.Run {
+	if b.peer == nil {
+		var err error
+		b.peer, err = chain.NewLedger(store.Memory(), chain.Config{Key: keyOf(2), Node: "p", Authority: "p"}, b.now.UnixMilli())
+		require.NoError(b.t, err)
+	}
+	_, err := b.peer.Append(b.draft(), b.now.UnixMilli())
+	require.NoError(b.t, err)
+	_, effects, err := b.peer.Flush(b.now.UnixMilli())
+	require.NoError(b.t, err)
+	return effects.Own
+}
+
+func (b *bench) take() []string {
+	log := b.log
+	b.log = nil
+	return log
+}
+
+// Own updates are synced before anybody hears of them, or that they are durable.
+func TestOwnIsSyncedBeforeItIsTold(t *testing.T) {
+	b := newBench(t)
+	answers, err := b.writer.Process(&core.Batch{Drafts: []*chain.Prepared{b.draft()}})
+	require.NoError(t, err)
+	require.NoError(t, answers.Receipts[0].Err)
+	require.Equal(t, []string{"commit synced", "own told", "durable 2"}, b.take())
+}
+
+// What peers sent is committed at once, and told durable only after a sync, which
+// comes a little later, or with the commit if the peer waits; the note of heads
+// comes after a sync, never before.
+func TestPeersRunsAreDurableAfterTheSync(t *testing.T) {
+	b := newBench(t)
+	_, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"commit"}, b.take())
+	b.writer.Upkeep() // the first is not put off
+	require.Equal(t, []string{"sync", "durable 2", "mark"}, b.take())
+
+	_, err = b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}})
+	require.NoError(t, err)
+	b.writer.Upkeep()
+	require.Equal(t, []string{"commit"}, b.take(), "nothing was synced yet")
+	b.now = b.now.Add(b.writer.Idle())
+	b.writer.Upkeep()
+	require.Equal(t, []string{"sync", "durable 3"}, b.take())
+	b.now = b.now.Add(b.writer.Idle())
+	b.writer.Upkeep()
+	require.Equal(t, []string{"mark"}, b.take())
+	require.Equal(t, time.Hour, b.writer.Idle())
+
+	b = newBench(t)
+	_, err = b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}, Urgent: true})
+	require.NoError(t, err)
+	require.Equal(t, []string{"commit synced", "durable 2"}, b.take())
+
+	b = newBench(t)
+	_, err = b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}})
+	require.NoError(t, err)
+	b.take()
+	b.writer.Finish()
+	require.Equal(t, []string{"sync", "durable 2", "mark"}, b.take(), "a note names only what is synced")
+}
+
+// The first failure ends the writing: nothing is told, and nothing tried again.
+func TestWriterDiesOnce(t *testing.T) {
+	for _, fails := range []string{"commit synced", "sync", "mark"} {
+		t.Run(fails, func(t *testing.T) {
+			b := newBench(t)
+			b.store.fails = fails
+			_, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}})
+			require.NoError(t, err)
+			b.take()
+			if fails == "commit synced" {
+				_, err = b.writer.Process(&core.Batch{Drafts: []*chain.Prepared{b.draft()}})
+				require.ErrorIs(t, err, chain.ErrStoreFailed)
+				require.ErrorIs(t, err, errDisk)
+				require.Empty(t, b.take())
+			}
+			for range 3 {
+				b.now = b.now.Add(time.Second)
+				b.writer.Upkeep()
+			}
+			require.NotContains(t, b.take(), "mark")
+			b.store.fails = ""
+			_, err = b.writer.Process(&core.Batch{Drafts: []*chain.Prepared{b.draft()}})
+			require.ErrorIs(t, err, chain.ErrStoreFailed, "it is not retried into health")
+			require.ErrorIs(t, b.writer.Do(func() error { return nil }), chain.ErrStoreFailed)
+			b.writer.Finish()
+			require.Empty(t, b.take())
+			require.Len(t, b.failed, 1)
+		})
+	}
+}
