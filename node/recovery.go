@@ -68,9 +68,7 @@ func (n *Node) recover(ctx context.Context) error {
 			if n.askPeers(quit, true) != core.Append || n.archive.Frozen(n.info.Origin) != nil {
 				return
 			}
-			if err := n.ownIsBack(quit); err != nil && quit.Err() == nil {
-				n.fail(err)
-			}
+			n.settleOwnOrFail(quit)
 		})
 		return nil
 	}
@@ -96,15 +94,6 @@ func (n *Node) recover(ctx context.Context) error {
 		return err
 	}
 	n.settleReadiness(true)
-	return nil
-}
-
-// ownIsBack lets drafts onto the own chain, after what is owed from before.
-func (n *Node) ownIsBack(ctx context.Context) error {
-	if err := n.republish(ctx); err != nil {
-		return fmt.Errorf("publish again what was taken back: %w", err)
-	}
-	n.state.setOwn()
 	return nil
 }
 
