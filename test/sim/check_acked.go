@@ -119,7 +119,7 @@ func (c *checkAcked) carry(j *judge, s *sighted) {
 	}
 	if !c.given(j, d, s) {
 		j.reportDraft("C8", s.Draft, one(s.ID), "an update of a draft that its node was not given before")
-	} else if want := &d.sends[0]; s.Subject != want.Subject || !sameJSON(s.Delta, want.Delta) || !carriesDeps(s, want.Deps) {
+	} else if want := &d.sends[0]; s.Subject != want.Subject || !sameJSON(s.Delta, want.Delta) || !carriesDeps(j, s, want.Deps) {
 		j.reportDraft("C8", s.Draft, one(s.ID), "an update that does not say what its draft says")
 	}
 	d.updates = append(d.updates, s)
@@ -146,14 +146,25 @@ func (c *checkAcked) given(j *judge, d *judgedDraft, s *sighted) bool {
 }
 
 // carriesDeps reports whether the update has the deps that the caller named on
-// other chains. It has those that the node found, too.
-func carriesDeps(s *sighted, deps []chain.ID) bool {
+// other chains, but for those that a freeze took back. It has those that the node
+// found, too. One that was published again has, for all that was before it on the
+// chain that it was on, the last that still counts there.
+func carriesDeps(j *judge, s *sighted, deps []chain.ID) bool {
 	for _, id := range deps {
-		if id.Origin != s.ID.Origin && !slices.Contains(s.Deps, id) {
+		before := func(dep chain.ID) bool {
+			return dep == id || j.sameWriter(dep.Origin, s.ID.Origin) && dep.Origin == id.Origin && dep.Seq > id.Seq
+		}
+		if id.Origin != s.ID.Origin && !above(j.frozen, id) && !slices.ContainsFunc(s.Deps, before) {
 			return false
 		}
 	}
 	return true
+}
+
+// sameWriter reports whether one node wrote both chains.
+func (j *judge) sameWriter(a, b chain.Origin) bool {
+	wa, wb := j.writers[a], j.writers[b]
+	return wa != nil && wb != nil && slices.ContainsFunc(wa.nodes, func(n int) bool { return slices.Contains(wb.nodes, n) })
 }
 
 func (c *checkAcked) end(j *judge) {
