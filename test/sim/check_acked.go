@@ -173,12 +173,14 @@ func (c *checkAcked) end(j *judge) {
 	}
 	for _, number := range slices.Sorted(maps.Keys(c.drafts)) {
 		c.repeated(j, number)
+		c.again(j, number)
 		c.answers(j, number)
 	}
 	c.lost(j)
+	c.republished(j)
 }
 
-// repeated counts the updates of a draft, on each chain: one for its key, or
+// repeated counts the updates of a draft, on each chain that it was sent to: one for its key, or
 // one each time that it was sent without. A disk that was lost or set back took
 // the keys with it. An update that only its writer ever saw, and that is not
 // there at the end, is none.
@@ -191,8 +193,8 @@ func (c *checkAcked) repeated(j *judge, number int) {
 		}
 	}
 	for o, ids := range byOrigin {
-		if len(ids) == 1 {
-			continue
+		if len(ids) == 1 || !slices.ContainsFunc(d.sends, func(s judgedSend) bool { return s.origin == o }) {
+			continue // what it was not sent under is looked at by again
 		}
 		keyed, sent, eras := false, 0, map[int]bool{}
 		for _, s := range d.sends {
