@@ -41,7 +41,7 @@ func (a *Archive) Beyond(o Origin, after Seq) iter.Seq2[*Update, error] {
 // Republish puts at the end of the own chain what an update of another chain
 // said, which this node wrote before and whose freeze took it back: the same
 // subject, delta, key and reaction, and those of its dependencies that still
-// count. It is always an update of its own, be it that it changes nothing. The
+// count, after what still counts of that chain. It is always an update of its own, be it that it changes nothing. The
 // errors are those of Append.
 func (l *Ledger) Republish(was *Update, now int64) (Receipt, error) {
 	if err := l.mayAppend(); err != nil {
@@ -63,6 +63,11 @@ func (l *Ledger) Republish(was *Update, now int64) (Receipt, error) {
 	if !was.Cause.IsZero() && was.Cause.Origin != own && counts(was.Cause) && (slices.Contains(u.Deps, was.Cause) || len(u.Deps) < MaxDeps) {
 		u.Cause, u.Hook, u.Depth = was.Cause, was.Hook, was.Depth
 		u.Deps = append(u.Deps, was.Cause)
+	}
+	// It came after all that is before it on its chain. What still counts of that
+	// it comes after here, too.
+	if end := l.Applied(was.ID.Origin); end.Seq > 0 && was.ID.Origin != own && len(u.Deps) < MaxDeps {
+		u.Deps = append(u.Deps, ID{end.Origin, end.Seq})
 	}
 	s, err := l.fresh(u.Subject)
 	if err != nil {

@@ -269,6 +269,7 @@ func TestRepublish(t *testing.T) {
 	fresh.flush(t, 6000)
 	require.Len(t, said, 2)
 	require.Equal(t, []chain.ID{first.ID}, said[0].Deps)
+	require.Equal(t, []chain.ID{first.ID}, said[1].Deps, "of another subject, and after it on its chain")
 	u, err := fresh.archive.Update(said[0].ID)
 	require.NoError(t, err)
 	require.Equal(t, `{"a":2}`, string(u.Delta))

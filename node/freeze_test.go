@@ -111,6 +111,7 @@ func TestForkIsFrozenAndRepublished(t *testing.T) {
 		n = life(hub)
 		all[0] = n
 		require.NotEqual(t, old, n.Origin())
+		<-n.Ready() // what is owed comes before any draft, and waits for the clocks to be compared
 		same(t, all...)
 		for _, at := range all {
 			for i := range 3 {

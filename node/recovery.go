@@ -72,9 +72,7 @@ func (n *Node) recover(ctx context.Context) error {
 				n.state.setOwn() // so that drafts are refused, by the ledger, and do not wait for ever
 				return
 			}
-			if err := n.ownIsBack(quit); err != nil && quit.Err() == nil {
-				n.fail(err)
-			}
+			n.settleOwnOrFail(quit)
 		})
 		return nil
 	}
@@ -100,15 +98,6 @@ func (n *Node) recover(ctx context.Context) error {
 		return err
 	}
 	n.settleReadiness(true)
-	return nil
-}
-
-// ownIsBack lets drafts onto the own chain, after what is owed from before.
-func (n *Node) ownIsBack(ctx context.Context) error {
-	if err := n.republish(ctx); err != nil {
-		return fmt.Errorf("publish again what was taken back: %w", err)
-	}
-	n.state.setOwn()
 	return nil
 }
 

@@ -4,100 +4,96 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
-	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/node/core"
 )
 
-const (
-	// republishMost and republishBytes bound what one batch publishes again.
-	republishMost  = 1000
-	republishBytes = 1 << 20
-)
-
-// republish publishes again, on the own chain, what this node had acknowledged
-// under earlier origins and a freeze has taken back: in order, each once, however
-// often it is interrupted. It is called when the own chain may be appended to,
-// before anything else is.
-func (n *Node) republish(ctx context.Context) error {
-	if n.dir == nil {
-		return nil
+// ownIsBack lets drafts onto the own chain, after what is owed from before. What
+// is owed may have to wait for the clock; the start does not wait with it.
+func (n *Node) ownIsBack(ctx context.Context) error {
+	again, err := n.republisher().Next()
+	if err != nil {
+		return err
 	}
-	for _, former := range n.dir.Identity().Previous {
-		for o := former.Origin; ; {
-			again, err := n.takenBack(o)
-			if err != nil {
-				return err
-			}
-			if len(again) == 0 {
-				break
-			}
-			if err := n.publishAgain(ctx, o, again); err != nil {
-				return err
-			}
-			n.log.Warn("published again, under the new origin, what a freeze had taken back", "was", o, "updates", len(again),
-				"from", again[0].ID.Seq, "to", again[len(again)-1].ID.Seq)
-		}
+	if again == nil || n.mesh == nil {
+		return n.settleOwn(ctx)
 	}
+	n.background(n.settleOwnOrFail)
 	return nil
 }
 
-// takenBack are the next updates of an earlier origin that are to be published
-// again.
-func (n *Node) takenBack(o chain.Origin) (again []*chain.Update, err error) {
-	done, err := n.republished(o)
-	if err != nil {
-		return nil, err
+func (n *Node) settleOwn(ctx context.Context) error {
+	if err := n.republish(ctx); err != nil {
+		return fmt.Errorf("publish again what was taken back: %w", err)
 	}
-	size := 0
-	for u, err := range n.archive.Beyond(o, 0) {
-		if err != nil {
-			return nil, fmt.Errorf("read what was taken back of %s: %w", o, err)
-		}
-		if u.Kind != chain.KindStatus || done.Has(u.ID.Seq) {
-			continue
-		}
-		again = append(again, u)
-		if size += len(u.Subject) + len(u.Delta); len(again) == republishMost || size >= republishBytes {
-			break
-		}
-	}
-	return again, nil
+	n.state.setOwn()
+	return nil
 }
 
-func republishedRecord(o chain.Origin) string { return "republished/" + o.String() }
-
-func (n *Node) republished(o chain.Origin) (*core.Spans, error) {
-	record, err := n.archive.Private(republishedRecord(o))
-	if err != nil {
-		return nil, err
+func (n *Node) settleOwnOrFail(quit context.Context) {
+	if err := n.settleOwn(quit); err != nil && quit.Err() == nil {
+		n.fail(err)
 	}
-	return core.DecodeSpans(record)
 }
 
-// publishAgain publishes updates in one batch with the note that they were. A
-// draft that the ledger does not take now is left for the next start.
-func (n *Node) publishAgain(ctx context.Context, o chain.Origin, again []*chain.Update) error {
-	done, err := n.republished(o)
-	if err != nil {
-		return err
+func (n *Node) republisher() *core.Republisher {
+	r := &core.Republisher{Archive: n.archive, Ledger: n.ledger}
+	if n.dir != nil {
+		for _, former := range n.dir.Identity().Previous {
+			r.Former = append(r.Former, former.Origin)
+		}
 	}
-	var refused error
-	err = n.writer.do(ctx, func() error {
-		now := n.now().UnixMilli()
-		for _, u := range again {
-			if _, err := n.ledger.Republish(u, now); err != nil {
-				if errors.Is(err, chain.ErrFrozen) || errors.Is(err, chain.ErrRecovering) {
-					refused = err
-					break
-				}
-				return fmt.Errorf("publish %s again: %w", u.ID, err)
+	return r
+}
+
+// republish publishes again, on the own chain, what this node had acknowledged
+// under earlier origins and a freeze has taken back. It is called when the own
+// chain may be appended to, before anything else is. While the clock keeps the
+// node from publishing, it waits.
+func (n *Node) republish(ctx context.Context) error {
+	r := n.republisher()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		again, err := r.Next()
+		if again == nil || err != nil {
+			return err
+		}
+		switch err := n.publishAgain(ctx, r, again); {
+		case errors.Is(err, errClocksUnknown), errors.Is(err, ErrClockSkew):
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-tick.C:
 			}
-			done.Add(u.ID.Seq)
+			continue
+		case err != nil:
+			return err
 		}
-		record, err := done.Encode()
-		n.ledger.PutPrivate(republishedRecord(o), record)
+		n.log.Warn("published again, under the new origin, what a freeze had taken back", "was", again.Was, "updates", len(again.Updates),
+			"from", again.Updates[0].ID.Seq, "to", again.Updates[len(again.Updates)-1].ID.Seq)
+	}
+}
+
+var errClocksUnknown = fmt.Errorf("%w: clocks are not compared yet", ErrNotReady)
+
+// publishAgain publishes a batch. What the ledger does not take now is left for
+// the next start.
+func (n *Node) publishAgain(ctx context.Context, r *core.Republisher, again *core.Again) error {
+	var refused error
+	err := n.writer.do(ctx, func() (err error) {
+		if _, clocks, _, _ := n.state.state(); !clocks {
+			refused = errClocksUnknown
+			return nil
+		}
+		if refused = n.mayPublish(); refused == nil {
+			refused, err = r.Publish(again, n.clock().UnixMilli())
+		}
 		return err
 	})
-	return errors.Join(err, refused)
+	if err != nil {
+		return err
+	}
+	return refused
 }

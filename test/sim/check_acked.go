@@ -119,7 +119,7 @@ func (c *checkAcked) carry(j *judge, s *sighted) {
 	}
 	if !c.given(j, d, s) {
 		j.reportDraft("C8", s.Draft, one(s.ID), "an update of a draft that its node was not given before")
-	} else if want := &d.sends[0]; s.Subject != want.Subject || !sameJSON(s.Delta, want.Delta) || !carriesDeps(s, want.Deps) {
+	} else if want := &d.sends[0]; s.Subject != want.Subject || !sameJSON(s.Delta, want.Delta) || !carriesDeps(j, s, want.Deps) {
 		j.reportDraft("C8", s.Draft, one(s.ID), "an update that does not say what its draft says")
 	}
 	d.updates = append(d.updates, s)
@@ -146,14 +146,25 @@ func (c *checkAcked) given(j *judge, d *judgedDraft, s *sighted) bool {
 }
 
 // carriesDeps reports whether the update has the deps that the caller named on
-// other chains. It has those that the node found, too.
-func carriesDeps(s *sighted, deps []chain.ID) bool {
+// other chains, but for those that a freeze took back. It has those that the node
+// found, too. One that was published again has, for all that was before it on the
+// chain that it was on, the last that still counts there.
+func carriesDeps(j *judge, s *sighted, deps []chain.ID) bool {
 	for _, id := range deps {
-		if id.Origin != s.ID.Origin && !slices.Contains(s.Deps, id) {
+		before := func(dep chain.ID) bool {
+			return dep == id || j.sameWriter(dep.Origin, s.ID.Origin) && dep.Origin == id.Origin && dep.Seq > id.Seq
+		}
+		if id.Origin != s.ID.Origin && !above(j.frozen, id) && !slices.ContainsFunc(s.Deps, before) {
 			return false
 		}
 	}
 	return true
+}
+
+// sameWriter reports whether one node wrote both chains.
+func (j *judge) sameWriter(a, b chain.Origin) bool {
+	wa, wb := j.writers[a], j.writers[b]
+	return wa != nil && wb != nil && slices.ContainsFunc(wa.nodes, func(n int) bool { return slices.Contains(wb.nodes, n) })
 }
 
 func (c *checkAcked) end(j *judge) {
@@ -162,12 +173,14 @@ func (c *checkAcked) end(j *judge) {
 	}
 	for _, number := range slices.Sorted(maps.Keys(c.drafts)) {
 		c.repeated(j, number)
+		c.again(j, number)
 		c.answers(j, number)
 	}
 	c.lost(j)
+	c.republished(j)
 }
 
-// repeated counts the updates of a draft, on each chain: one for its key, or
+// repeated counts the updates of a draft, on each chain that it was sent to: one for its key, or
 // one each time that it was sent without. A disk that was lost or set back took
 // the keys with it. An update that only its writer ever saw, and that is not
 // there at the end, is none.
@@ -180,8 +193,8 @@ func (c *checkAcked) repeated(j *judge, number int) {
 		}
 	}
 	for o, ids := range byOrigin {
-		if len(ids) == 1 {
-			continue
+		if len(ids) == 1 || !slices.ContainsFunc(d.sends, func(s judgedSend) bool { return s.origin == o }) {
+			continue // what it was not sent under is looked at by again
 		}
 		keyed, sent, eras := false, 0, map[int]bool{}
 		for _, s := range d.sends {

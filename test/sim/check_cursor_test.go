@@ -218,9 +218,26 @@ var freezeCases = []historyCase{
 		forked(s)
 		s.freeze(n, n.origin, 1)
 		s.freeze(s.nodes[1], n.origin, 1)
+		s.crash(n, len(n.order), false, s.newOrigin())
+		return s.finish()
+	}},
+	{"what was acknowledged above the freeze is published again twice", "C8", 3, func(s *story) *History {
+		n := s.nodes[0]
+		forked(s)
+		s.freeze(n, n.origin, 1)
+		s.freeze(s.nodes[1], n.origin, 1)
 		sent := sentOf(&s.h, 2)
 		s.crash(n, len(n.order), false, s.newOrigin())
 		s.append(n, sent)
+		return s.finish()
+	}},
+	{"what was acknowledged above the freeze is not published again", "C1", 3, func(s *story) *History {
+		n := s.nodes[0]
+		forked(s)
+		s.freeze(n, n.origin, 1)
+		s.freeze(s.nodes[1], n.origin, 1)
+		n.owed = nil
+		s.crash(n, len(n.order), false, s.newOrigin())
 		return s.finish()
 	}},
 	{"what depends on what was taken back is applied", "", 3, func(s *story) *History {

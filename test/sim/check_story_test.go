@@ -33,7 +33,8 @@ type storyNode struct {
 	has         chain.Frontier
 	frozen      chain.Frontier
 	clock       chain.HLC
-	acked       int // how many of its order an acknowledgement counted as durable
+	acked       int      // how many of its order an acknowledgement counted as durable
+	owed        []Update // own ones that a freeze took back, until they are published again
 }
 
 type storyConsumer struct {
@@ -81,6 +82,24 @@ func (s *story) open(n *storyNode, o chain.Origin) {
 	for _, o := range s.frozen.Origins() {
 		s.freeze(n, o, s.frozen[o])
 	}
+	if _, frozen := n.frozen[n.origin]; !frozen {
+		s.publishAgain(n)
+	}
+}
+
+// publishAgain has a node publish under its new origin what it wrote under earlier
+// ones, and a freeze took back.
+func (s *story) publishAgain(n *storyNode) {
+	for _, u := range n.owed {
+		again := Sent{Draft: u.Draft, Subject: u.Subject, Delta: u.Delta}
+		for _, id := range append(slices.Clone(u.Deps), chain.ID{Origin: u.ID.Origin, Seq: n.has[u.ID.Origin]}) {
+			if id.Seq > 0 && n.has.Has(id) {
+				again.Deps = append(again.Deps, id)
+			}
+		}
+		s.append(n, again)
+	}
+	n.owed = nil
 }
 
 // crash ends a life and opens the next. keep is how many of what the node applied
@@ -88,6 +107,9 @@ func (s *story) open(n *storyNode, o chain.Origin) {
 func (s *story) crash(n *storyNode, keep int, lost bool, o chain.Origin) {
 	s.end(n, lost)
 	n.retain(n.order[:keep:keep])
+	if lost || !n.durable {
+		n.owed = nil
+	}
 	s.open(n, o)
 }
 
@@ -199,6 +221,11 @@ func (s *story) freeze(n *storyNode, o chain.Origin, after chain.Seq) {
 		return
 	}
 	n.frozen[o] = after
+	for _, u := range n.order {
+		if o == n.origin && u.Draft >= 0 && above(n.frozen, u.ID) {
+			n.owed = append(n.owed, u)
+		}
+	}
 	n.retain(slices.DeleteFunc(slices.Clone(n.order), func(u Update) bool { return above(n.frozen, u.ID) }))
 	s.add(Froze{s.moment(n), o, after})
 }

@@ -45,6 +45,10 @@ const (
 	HistoryByArrival           // a history is in the order of arrival
 	ClockRefusalIgnored        // a node whose clock is off publishes
 	HalfBatches                // a crash leaves half of a batch
+	FreezeIgnored              // what others froze is not looked at
+	RetractionForgotten        // consumers are not told what was taken back
+	RepublishForgotten         // what a freeze took back is not published again
+	RepublishTwice             // it is again at each start
 
 	defectsEnd
 )
@@ -54,7 +58,8 @@ var defectNames = [defectsEnd]string{
 	"recovery skipped", "note ignored", "known forgotten", "keys forgotten", "gap skipped", "fork accepted", "queue drops",
 	"repair ignored", "applied twice", "published twice", "false unchanged", "feed by origin", "held delivered",
 	"arrival cursor", "cursor past page", "cursor goes back", "lost poll advances", "at_least ignored", "view by arrival",
-	"history by arrival", "clock refusal ignored", "half batches",
+	"history by arrival", "clock refusal ignored", "half batches", "freeze ignored", "retraction forgotten", "republish forgotten",
+	"republish twice",
 }
 
 // sendBeforeSync is how long after a commit its sync comes with that defect.
@@ -109,6 +114,8 @@ func (p *process) deaf(f gossip.Frame) bool {
 	switch f.(type) {
 	case *gossip.Heads, *gossip.Digest:
 		return p.w.has(RepairIgnored)
+	case *gossip.Freeze, *gossip.Frozen:
+		return p.w.has(FreezeIgnored)
 	}
 	return false
 }
@@ -143,6 +150,8 @@ func (p *process) mangle(c *consumer, since chain.Cursor, page *chain.Feed) {
 		for _, o := range page.Behind {
 			page.Cursor.Frontier[o] = applied[o]
 		}
+	case w.has(RetractionForgotten):
+		page.Retracted = nil
 	case w.has(ArrivalCursor):
 		page.Updates, page.Cursor.Frontier = nil, since.Frontier.Clone()
 		if page.Cursor.Frontier == nil {

@@ -40,6 +40,10 @@ var plantings = []struct {
 	{HistoryByArrival, Partitions, "C5"},
 	{ClockRefusalIgnored, Jumps, "C9"},
 	{HalfBatches, Crashes | TornTails, "C4 C5 broken:"},
+	{FreezeIgnored, Forks, "C9"},
+	{RetractionForgotten, Forks, "C6"},
+	{RepublishForgotten, Forks, "C1"},
+	{RepublishTwice, Forks | Crashes, "C8"},
 }
 
 // Each defect is caught by the checker that is meant to, within some seeds;

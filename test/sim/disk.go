@@ -38,6 +38,7 @@ type disk struct {
 type image struct {
 	key         ed25519.PrivateKey
 	predecessor chain.Origin
+	former      []chain.Origin // the origins before, oldest first
 	tree        *tree
 	note        []byte
 }

@@ -20,6 +20,10 @@
 // order until they break, with a window), who membership takes for alive (late,
 // and at times wrong), clocks, and callers that lose answers and try again.
 //
+// The fault forks breaks what a chain promises, as an unnoticed old copy of a disk
+// does: the fork must be proved and frozen everywhere, consumers be told, and the
+// node, which its operator restarts, publish again under a new origin, each once.
+//
 // Some losses are beyond what is promised, and are left out of the seeds' mix: in
 // one run only one machine loses what it held; a disk that was set back, or lost
 // the end of its log, comes back to a mesh that is there, or to nobody; and a

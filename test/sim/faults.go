@@ -27,7 +27,7 @@ func (w *world) troubled() bool { return w.history.HealedAt == 0 }
 // go on while others come.
 func (w *world) suffer() {
 	const striking = Crashes | PowerCuts | DiskErrors | DiskFull | DiskLosses | Restores | Rollbacks | TailLosses | Partitions | Resets |
-		SlowLinks | Pauses | Jumps | Leaves
+		SlowLinks | Pauses | Jumps | Leaves | Forks
 	plan := rand.New(rand.NewPCG(w.rand.fault.Uint64(), 0))
 	end := w.now + w.opt.Duration
 	for kinds := w.opt.Faults & striking; w.now < end && kinds != noFaults; {
@@ -87,6 +87,8 @@ func (w *world) strike(f Fault) {
 		w.loseDisk(m)
 	case Restores, Rollbacks, TailLosses:
 		w.setBack(m, f)
+	case Forks:
+		w.fork(m)
 	case Partitions:
 		w.part(r)
 	case Resets:
@@ -356,7 +358,7 @@ func (w *world) converge() {
 func (w *world) converged() bool {
 	root := w.machines[0].root()
 	for _, m := range w.machines {
-		if m.proc == nil || !m.proc.own || m.root() != root || !m.proc.converged() {
+		if m.proc == nil || m.called || !m.proc.own || m.root() != root || !m.proc.converged() {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -24,6 +25,7 @@ type machine struct {
 	lives     int
 	proc      *process       // nil while none runs
 	left      bool           // the last one left in order
+	called    bool           // the operator is on the way to restart it
 	shown     chain.Frontier // what its processes were seen to apply, and have
 }
 
@@ -56,6 +58,7 @@ func (m *machine) newKey() ed25519.PrivateKey {
 func (m *machine) rekey() {
 	d := m.disk
 	d.predecessor = chain.OriginOf(d.key.Public().(ed25519.PublicKey))
+	d.former = append(slices.Clone(d.former), d.predecessor)
 	d.key, d.unchanged = m.newKey(), true
 }
 

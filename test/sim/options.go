@@ -45,6 +45,7 @@ const (
 	PowerCuts                     // all processes end at once
 	MemoryNodes                   // one node has no directory
 	TightQueues                   // small push queues and frames
+	Forks                         // an old copy is put back where nobody can tell, and its node forks its chain
 
 	faultsEnd
 )
@@ -52,6 +53,7 @@ const (
 var faultNames = [...]string{
 	"crashes", "torn-tails", "disk-errors", "disk-full", "disk-losses", "restores", "rollbacks", "tail-losses", "partitions",
 	"resets", "slow-links", "pauses", "skews", "jumps", "suspicions", "leaves", "lost-answers", "power-cuts", "memory-nodes", "tight-queues",
+	"forks",
 }
 
 const (

@@ -58,16 +58,19 @@ func (m *machine) start() {
 		p.store = store.Memory()
 	}
 	if m.w.has(KeysForgotten) {
-		p.forgetKeys()
+		p.forget("k", "x")
+	}
+	if m.w.has(RepublishTwice) {
+		p.forget(noteOfRepublished)
 	}
 	p.open()
 }
 
-// forgetKeys is what a node does that keeps idempotency keys in memory alone.
-func (p *process) forgetKeys() {
+// forget is what a node does that keeps some records in memory alone.
+func (p *process) forget(prefixes ...string) {
 	var b chain.Batch
-	for _, kind := range []byte{'k', 'x'} {
-		for it := p.store.Scan([]byte{kind}, []byte{kind + 1}); it.Next(); {
+	for _, prefix := range prefixes {
+		for it := p.store.Scan([]byte(prefix), append([]byte(prefix), 0xff)); it.Next(); {
 			b.Delete(it.Key())
 		}
 	}
@@ -221,7 +224,7 @@ func (p *process) leave() {
 func (p *process) close() {
 	p.busy = true
 	p.gather()
-	if len(p.batch.drafts)+len(p.batch.arrivals) > 0 {
+	if len(p.batch.drafts)+len(p.batch.arrivals)+len(p.batch.freezes) > 0 {
 		p.process()
 	}
 	if p.dead {

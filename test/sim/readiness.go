@@ -118,7 +118,8 @@ func (p *process) recover() {
 	case step == core.NewOrigin:
 		p.reopen()
 	case step == core.Append:
-		p.own, p.serving = true, true
+		p.ownIsBack()
+		p.serving = true
 		p.settleReadiness()
 	default:
 		p.serving = start.IsUnchanged()
@@ -149,12 +150,11 @@ func (p *process) askPeers(unchanged bool) {
 			return false // it waits for a restart
 		}
 		p.w.note("recovered", p.m.index, bit(l.Unanswered), uint64(p.archive.Head(p.origin).Seq))
-		p.own = true
+		p.ownIsBack()
 		if !p.serving {
 			p.m.disk.unchanged, p.serving = true, true
 			p.settleReadiness()
 		}
-		p.kick()
 		return false
 	}
 	if look() {

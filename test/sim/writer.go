@@ -14,7 +14,7 @@ import (
 type writer struct {
 	inbox  []*arrival
 	outbox []*draft
-	calls  []func() error
+	calls  []call
 	unread []func() // streams that wait for room in the inbox
 
 	batch   batch
@@ -24,6 +24,12 @@ type writer struct {
 	lag     time.Duration   // what is left of it
 	wakeAt  time.Duration
 	leaving bool
+}
+
+// call is what the writer does between batches, and who hears of it.
+type call struct {
+	do   func() error
+	then func(error)
 }
 
 type batch struct {
@@ -91,9 +97,13 @@ func (p *process) kick() {
 	case idle <= 0:
 		p.begin(p.m.disk.takes(true), p.core.Upkeep)
 	case len(p.calls) > 0:
-		f := p.calls[0]
+		c := p.calls[0]
 		p.calls = p.calls[1:]
-		p.begin(p.m.disk.takes(false), func() { _ = p.core.Do(f) })
+		p.begin(p.m.disk.takes(false), func() {
+			if err := p.core.Do(c.do); c.then != nil && !p.dead {
+				c.then(err)
+			}
+		})
 	case len(p.inbox) > 0 || p.own && p.clocks && len(p.outbox) > 0:
 		p.busy = true
 		p.gather()
@@ -181,7 +191,7 @@ func (p *process) process() {
 
 // do has the writer run f between batches.
 func (p *process) do(f func() error) {
-	p.calls = append(p.calls, f)
+	p.calls = append(p.calls, call{do: f})
 	p.kick()
 }
 
@@ -200,6 +210,10 @@ func (p *process) heardCommit(c *core.Committed) {
 		p.w.record(Froze{Moment: p.moment(), Origin: f.Origin, After: f.After})
 		p.w.note("froze", p.m.index, uint64(p.w.number(f.Origin)), uint64(f.After))
 		p.w.say(p.m.index, "froze %s", f)
+		p.m.shown[f.Origin] = min(p.m.shown[f.Origin], f.After)
+		if f.Origin == p.origin {
+			p.callOperator()
+		}
 	}
 	c.Tell(toEngine{p})
 }
