@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -53,6 +54,16 @@ func (l *Ledger) Republish(was *Update, now int64) (Receipt, error) {
 	own := l.Origin()
 	counts := func(id ID) bool { return l.Applied(id.Origin).Seq >= id.Seq }
 	u := &Update{Kind: KindStatus, Subject: was.Subject, Delta: was.Delta, Key: was.Key}
+	// Its caller may have sent it again under its key before this.
+	again, ok, err := l.repeated(was.Subject, was.Key, now)
+	switch {
+	case errors.Is(err, ErrKeyReused):
+		u.Key = KeyTag{}
+	case err != nil:
+		return Receipt{}, err
+	case ok && again.ID.Origin != was.ID.Origin && counts(again.ID):
+		return again, nil
+	}
 	for _, id := range was.Deps {
 		if id.Origin != own && counts(id) {
 			u.Deps = append(u.Deps, id)

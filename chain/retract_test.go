@@ -287,6 +287,20 @@ func TestRepublish(t *testing.T) {
 	for range fresh.archive.Beyond(first.ID.Origin, 4) {
 		t.Fatal("it begins after what was said")
 	}
+	// What its caller has sent again under its key is not said once more, whoever
+	// it is that has forgotten that it was: an old copy put back, say.
+	head := fresh.ledger.Head(said[0].ID.Origin)
+	for u, err := range fresh.archive.Beyond(first.ID.Origin, 0) {
+		require.NoError(t, err)
+		if u.Key.IsZero() {
+			continue
+		}
+		r, err := fresh.ledger.Republish(u, 7000)
+		require.NoError(t, err)
+		require.True(t, r.Repeated)
+		require.Equal(t, said[0].ID, r.ID)
+	}
+	require.Equal(t, head, fresh.ledger.Head(said[0].ID.Origin))
 	// A peer takes it like any other.
 	peer := newParty(t, "peer", "reader")
 	for _, r := range fresh.runs {
