@@ -229,6 +229,9 @@ func FuzzEngine(f *testing.F) {
 				for i := range runs {
 					runs[i].Origin, runs[i].First, runs[i].Last = chain.Origin{byte(i)}, chain.Seq(n%5+1), chain.Seq(n%5+1+i)
 				}
+				if f, ok := frame.(*gossip.Freeze); ok {
+					f.Verified = &chain.Freeze{Origin: chain.Origin{byte(n % 3)}, After: chain.Seq(n % 5)}
+				}
 				e.Message(at, peer, frame)
 			}
 			out := e.Take()
@@ -236,7 +239,7 @@ func FuzzEngine(f *testing.F) {
 				e.ReadDone(at, r, nil, nil, nil)
 			}
 			for _, a := range out.Accept {
-				e.Outcome(at, a.ID, make([]chain.Outcome, len(a.Runs)))
+				e.Outcome(at, a.ID, make([]chain.Outcome, max(len(a.Runs), 1)))
 			}
 			for _, s := range out.Send {
 				if back, err := gossip.DecodeFrame(gossip.AppendFrame(nil, s.Frame)); err != nil {
