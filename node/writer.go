@@ -72,8 +72,12 @@ func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 func (n *Node) heard(c *core.Committed) {
 	n.metrics.updates(c.Effects, n.info.Origin, n.clock())
 	for _, f := range c.Effects.Frozen {
+		ok, over := n.freezesLogged.allow(n.now())
+		if !ok && f.Origin != n.info.Origin {
+			continue
+		}
 		n.log.Error("chain frozen: nothing of it counts after this seq; "+freezeAdvice(f, n.info.Origin), "origin", f.Origin,
-			"authority", n.archive.Authority(f.Origin), "after", f.After, "reason", f.Reason.String(), "detail", f.Detail)
+			"authority", n.archive.Authority(f.Origin), "after", f.After, "reason", f.Reason.String(), "detail", f.Detail, "not_logged", over)
 	}
 	if n.mesh != nil {
 		c.Tell(n.mesh.exchange)
