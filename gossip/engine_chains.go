@@ -121,13 +121,24 @@ func (e *Engine) keep(c *chainState) {
 // dropPhantom forgets a chain of which nothing is here, and which no peer has
 // any more.
 func (e *Engine) dropPhantom(c *chainState) {
-	if c.kept || c.hunted != nil || c.pending > 0 || c.want.seq > 0 || c.want.pull != nil || e.chains[c.origin] != c {
+	if !e.unheard(c) {
 		return
 	}
-	delete(e.chains, c.origin)
 	if i, ok := e.search(c.origin); ok {
 		e.sorted = slices.Delete(e.sorted, i, i+1)
 	}
+	e.forget(c)
+}
+
+// unheard tells a chain of which nothing is here, and of which no peer has
+// anything any more.
+func (e *Engine) unheard(c *chainState) bool {
+	return !c.kept && c.hunted == nil && c.pending == 0 && c.want.seq == 0 && c.want.pull == nil && e.chains[c.origin] == c
+}
+
+// forget drops an unheard chain from everywhere but sorted.
+func (e *Engine) forget(c *chainState) {
+	delete(e.chains, c.origin)
 	e.recent.remove(c)
 	for _, p := range e.ranked {
 		p.set(c, 0)

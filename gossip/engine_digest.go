@@ -161,6 +161,9 @@ func (e *Engine) onDigest(p *peer, f *Digest) {
 		}
 		e.report(p, id.Origin, id.Seq, false)
 	}
+	if !p.queue.answerable() {
+		return // it is not reading, and asks again
+	}
 	var ours []chain.ID
 	tell := func(c *chainState) {
 		if c.head.Seq > theirs[c.origin] {

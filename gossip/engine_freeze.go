@@ -209,7 +209,7 @@ func (e *Engine) onFrozen(p *peer, f *Frozen) {
 			e.owe(p, c)
 		}
 	}
-	if lacking && !f.Answer {
+	if lacking && !f.Answer && p.queue.answerable() {
 		e.tellFrozen(p, true)
 	}
 }

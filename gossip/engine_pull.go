@@ -45,9 +45,10 @@ func (e *Engine) schedule() {
 	if e.ledgerClosed {
 		return
 	}
+	able := e.askable()
 	var ready []pullRange
 	for _, c := range e.wants {
-		if c.want.pull != nil || c.want.seq <= c.pending {
+		if c.want.pull != nil || c.want.seq <= c.pending || !anyKnows(able, c, c.pending+1) {
 			continue
 		}
 		to, when := e.due(c)
@@ -76,7 +77,23 @@ func (e *Engine) schedule() {
 	}
 }
 
-// room reports whether a range may be asked of a peer: in the request that is
+// askable are the peers that may be asked for something. What only others have
+// is not looked at: a peer that makes chains up and does not answer must not
+// cost a sort of them each time.
+func (e *Engine) askable() (able []*peer) {
+	for _, p := range e.ranked {
+		if p.ready() && e.askRoom(p, nil) {
+			able = append(able, p)
+		}
+	}
+	return able
+}
+
+func anyKnows(peers []*peer, c *chainState, seq chain.Seq) bool {
+	return slices.ContainsFunc(peers, func(p *peer) bool { return p.knows(c) >= seq })
+}
+
+// askRoom reports whether a range may be asked of a peer: in the request that is
 // being put together, or in one more.
 func (e *Engine) askRoom(p *peer, asked map[*peer]*pull) bool {
 	if a := asked[p]; a != nil && len(a.ranges) < rangesMost && e.guess(a) < p.pullBytes {

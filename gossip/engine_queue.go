@@ -27,12 +27,17 @@ const (
 	// to be read: so reading overlaps with writing, and pushes and pings do not
 	// wait behind much.
 	serveRoom = 256 << 10
+	// answerRoom is how much may be there for a question to be answered at
+	// once. All else together stays below it, so who asks and reads is always
+	// answered; who only asks fills no more than this.
+	answerRoom = 4 << 20
 )
 
-func (q *peerQueue) reset()        { *q = peerQueue{} }
-func (q *peerQueue) inFlight() int { return q.sent - q.wrote }
-func (q *peerQueue) room() bool    { return q.inFlight() < queueRoom }
-func (q *peerQueue) pushing() bool { return q.wrote < q.pushEnd }
+func (q *peerQueue) reset()           { *q = peerQueue{} }
+func (q *peerQueue) inFlight() int    { return q.sent - q.wrote }
+func (q *peerQueue) room() bool       { return q.inFlight() < queueRoom }
+func (q *peerQueue) answerable() bool { return q.inFlight() < answerRoom }
+func (q *peerQueue) pushing() bool    { return q.wrote < q.pushEnd }
 
 // send gives one frame to one peer. Callers look for room first, unless the
 // frame is one of few.

@@ -18,6 +18,9 @@ type serving struct {
 const servesMost = 16
 
 func (e *Engine) onPull(p *peer, f *Pull) {
+	if !p.queue.answerable() {
+		return // it is not reading; to it the request timed out
+	}
 	if len(p.serve.pulls) >= servesMost {
 		e.stats.PullsRefused++
 		e.send(p, &Served{ID: f.ID, Done: true})

@@ -113,3 +113,69 @@ func TestCheckSeesAHole(t *testing.T) {
 		t.Fatalf("a hole was not seen: %v", err)
 	}
 }
+
+// Who asks and asks, and reads no answer, has few of them waiting here.
+func TestQuestionsOfADeafPeer(t *testing.T) {
+	self, deaf := chain.Origin{9}, chain.Origin{1}
+	heads := []chain.Head{{Origin: self, Seq: 1}}
+	for i := range 1000 {
+		heads = append(heads, chain.Head{Origin: chain.Origin{2, byte(i), byte(i >> 8)}, Seq: 1})
+	}
+	for name, question := range map[string]gossip.Frame{
+		"pull":           &gossip.Pull{Bytes: 1 << 20, Ranges: []gossip.Range{{Origin: self, From: 1, To: 1}}},
+		"digest":         &gossip.Digest{Full: true},
+		"frozen":         &gossip.Frozen{Ends: []chain.ID{{Origin: chain.Origin{7}, Seq: 1}}},
+		"applied wanted": &gossip.AppliedWanted{Held: []chain.ID{{Origin: self, Seq: 1}}},
+	} {
+		at := gossip.At{Mono: time.Second}
+		e := gossip.NewEngine(at, gossip.EngineConfig{Self: self, Heads: heads})
+		e.PeerUp(at, deaf)
+		e.Message(at, deaf, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+		waiting := 0
+		for range 200_000 {
+			e.Message(at, deaf, question)
+			for _, s := range e.Take().Send {
+				waiting += s.Size // nothing is ever written
+			}
+		}
+		if waiting < 1<<10 || waiting > 5<<20 {
+			t.Errorf("%s: %d bytes wait for a peer that does not read", name, waiting)
+		}
+	}
+}
+
+// A peer that makes up as many chains as fit does not slow down what goes on
+// between others.
+func BenchmarkBesideMadeUpChains(b *testing.B) {
+	at := gossip.At{Mono: time.Second}
+	liar, honest := chain.Origin{1}, chain.Origin{2}
+	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})
+	for _, p := range []chain.Origin{liar, honest} {
+		e.PeerUp(at, p)
+		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+	}
+	f := &gossip.Heads{}
+	for i := range 16_000 {
+		var o chain.Origin
+		binary.BigEndian.PutUint64(o[4:], uint64(i+1))
+		f.Heads = append(f.Heads, chain.ID{Origin: o, Seq: 1<<63 - 1})
+	}
+	b.Run("a message of another", func(b *testing.B) {
+		e.Message(at, liar, f)
+		e.Take()
+		for b.Loop() {
+			e.Message(at, honest, &gossip.AckWanted{Seq: 1})
+			e.Take()
+		}
+	})
+	b.Run("they come and go", func(b *testing.B) {
+		for b.Loop() {
+			e.PeerDown(at, liar)
+			e.Take()
+			e.PeerUp(at, liar)
+			e.Message(at, liar, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+			e.Message(at, liar, f)
+			e.Take()
+		}
+	})
+}

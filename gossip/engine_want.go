@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -117,8 +118,8 @@ func (e *Engine) cover(c *chainState) {
 
 // recount brings the wants down to what connected peers have, after one left.
 func (e *Engine) recount() {
-	for i := 0; i < len(e.wants); {
-		c := e.wants[i]
+	wants, gone := e.wants[:0], 0
+	for _, c := range e.wants {
 		w := &c.want
 		most := chain.Seq(0)
 		for _, p := range e.ranked {
@@ -126,14 +127,16 @@ func (e *Engine) recount() {
 				most = max(most, p.knows(c))
 			}
 		}
-		if most >= w.seq {
-			i++
+		if most <= c.head.Seq && most < w.seq {
+			*w = want{pull: w.pull}
+			if e.unheard(c) {
+				e.forget(c)
+				gone++
+			}
 			continue
 		}
-		if most <= c.head.Seq {
-			*w = want{pull: w.pull}
-			e.wants = append(e.wants[:i], e.wants[i+1:]...)
-			e.dropPhantom(c)
+		wants = append(wants, c)
+		if most >= w.seq {
 			continue
 		}
 		w.seq, w.urgent = most, min(w.urgent, most)
@@ -145,7 +148,12 @@ func (e *Engine) recount() {
 			w.reports = w.reports[:n+1]
 			w.reports[n].seq = most
 		}
-		i++
+	}
+	clear(e.wants[len(wants):])
+	e.wants = wants
+	if gone > 0 {
+		// In one pass, for it may be thousands.
+		e.sorted = slices.DeleteFunc(e.sorted, func(c *chainState) bool { return e.chains[c.origin] != c })
 	}
 }
 

@@ -9,11 +9,14 @@ import (
 )
 
 // closings logs why streams are closed, for each peer and reason once in
-// reportEvery: a peer of another version comes back each second. All of them are
+// reportEvery: a peer of another version comes back each second. Of peers that
+// are ever new no more than closingsMost are named in that time. All of them are
 // counted.
 type closings struct {
-	mu   sync.Mutex // protects last
-	last map[closing]time.Time
+	mu    sync.Mutex // protects what follows
+	began time.Time  // of the time in which each is logged once
+	said  map[closing]struct{}
+	over  int // not logged since then, because so many were
 }
 
 type closing struct {
@@ -21,21 +24,27 @@ type closing struct {
 	reason string
 }
 
-// closingsMost bounds what is remembered; beyond it all is forgotten, and may be
-// logged again.
-const closingsMost = 1024
+// closingsMost bounds what is logged, and remembered, in reportEvery.
+const closingsMost = 64
 
 func (c *closings) warn(log *slog.Logger, peer chain.Origin, reason string, err error) {
 	now := time.Now()
+	key := closing{peer, reason}
 	c.mu.Lock()
-	if last, ok := c.last[closing{peer, reason}]; ok && now.Sub(last) < reportEvery {
+	if now.Sub(c.began) >= reportEvery {
+		c.began, c.said = now, map[closing]struct{}{}
+	}
+	if _, ok := c.said[key]; ok {
 		c.mu.Unlock()
 		return
 	}
-	if c.last == nil || len(c.last) >= closingsMost {
-		c.last = map[closing]time.Time{}
+	if len(c.said) >= closingsMost {
+		c.over++
+		c.mu.Unlock()
+		return
 	}
-	c.last[closing{peer, reason}] = now
+	over := c.over
+	c.said[key], c.over = struct{}{}, 0
 	c.mu.Unlock()
-	log.Warn("stream closed", "peer", peer, "reason", reason, "error", err)
+	log.Warn("stream closed", "peer", peer, "reason", reason, "error", err, "not_logged", over)
 }

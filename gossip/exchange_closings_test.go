@@ -3,6 +3,7 @@ package gossip
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -29,9 +30,21 @@ func TestClosingsAreLoggedOnceAMinute(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.Equal(t, 2*3, strings.Count(b.String(), "stream closed"))
-		for i := range 2 * closingsMost {
+	})
+}
+
+// Peers that are ever new, each refused, do not fill a disk with lines.
+func TestClosingsOfEverNewPeers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		var c closings
+		log := slog.New(slog.NewTextHandler(&b, nil))
+		for i := range 10 * closingsMost {
 			c.warn(log, chain.Origin{3, byte(i), byte(i >> 8)}, "frame", nil)
 		}
-		require.LessOrEqual(t, len(c.last), closingsMost)
+		require.Equal(t, closingsMost, strings.Count(b.String(), "stream closed"))
+		time.Sleep(reportEvery)
+		c.warn(log, chain.Origin{4}, "frame", nil)
+		require.Contains(t, b.String(), fmt.Sprintf("not_logged=%d", 9*closingsMost))
 	})
 }

@@ -47,6 +47,10 @@ func (x *Exchange) serve(link FrameStream) {
 		if x.links[peer] == l {
 			delete(x.links, peer)
 			x.engine.PeerDown(at, peer)
+			if !x.isMember(peer) {
+				// Nobody would tell of its end, and there may be ever new ones.
+				x.engine.Forget(peer)
+			}
 		}
 	})
 	if bad, ok := errors.AsType[*refusal](err); ok {

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -55,6 +56,10 @@ func (x *Exchange) known() []Member {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return append([]Member(nil), x.members...)
+}
+
+func (x *Exchange) isMember(o chain.Origin) bool {
+	return slices.ContainsFunc(x.known(), func(m Member) bool { return m.Origin == o })
 }
 
 // Converged answers rule 9: held is the number of updates held here, known the

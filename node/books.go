@@ -68,7 +68,7 @@ func (b books) Accept(_ chain.Origin, runs []*chain.Run, ackWanted bool, reply f
 	a := &arrival{runs: runs, urgent: ackWanted, reply: reply}
 	for _, r := range runs {
 		for i := range r.Entries {
-			a.size += len(r.Entries[i].Header) + len(r.Entries[i].Body)
+			a.size += arrivalOverhead + len(r.Entries[i].Header) + len(r.Entries[i].Body)
 		}
 	}
 	b.arrive(a)

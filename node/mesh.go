@@ -192,7 +192,9 @@ func (n *Node) noteAck(peer chain.Origin, head chain.Head) {
 	}
 	u, err := n.archive.Update(chain.ID{Origin: n.info.Origin, Seq: head.Seq})
 	if err != nil || u.Hash != head.Hash {
-		n.log.Error("a peer acknowledged another update than this node's", "peer", peer, "seq", head.Seq, "hash", head.Hash)
+		if ok, over := n.acksLogged.allow(n.now()); ok {
+			n.log.Error("a peer acknowledged another update than this node's", "peer", peer, "seq", head.Seq, "hash", head.Hash, "not_logged", over)
+		}
 		return
 	}
 	m := n.mesh

@@ -38,6 +38,9 @@ type Node struct {
 	writer  *writer
 	outbox  *outbox
 	metrics *metrics
+	// What peers can make happen without end is logged in bounds.
+	freezesLogged, acksLogged burst
+
 	handler *api.Handler
 	state   *readiness
 	mesh    *mesh // nil if the node is alone

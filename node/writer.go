@@ -46,6 +46,12 @@ const (
 	// memory and how long others wait for its commit.
 	maxBatchDrafts = 4096
 	maxBatchBytes  = 2 << 20
+	// maxBatchArrived bounds what peers have of a batch: an own draft waits for
+	// the batch before its own, and peers can fill every one.
+	maxBatchArrived = 512 << 10
+	// arrivalOverhead is what an update takes besides its bytes, as for a draft:
+	// to apply a batch of tiny ones takes as long as so many larger ones would.
+	arrivalOverhead = 256
 )
 
 // newWriter returns the node's writer, which startWriter starts.
@@ -72,8 +78,12 @@ func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 func (n *Node) heard(c *core.Committed) {
 	n.metrics.updates(c.Effects, n.info.Origin, n.clock())
 	for _, f := range c.Effects.Frozen {
+		ok, over := n.freezesLogged.allow(n.now())
+		if !ok && f.Origin != n.info.Origin {
+			continue
+		}
 		n.log.Error("chain frozen: nothing of it counts after this seq; "+freezeAdvice(f, n.info.Origin), "origin", f.Origin,
-			"authority", n.archive.Authority(f.Origin), "after", f.After, "reason", f.Reason.String(), "detail", f.Detail)
+			"authority", n.archive.Authority(f.Origin), "after", f.After, "reason", f.Reason.String(), "detail", f.Detail, "not_logged", over)
 	}
 	if n.mesh != nil {
 		c.Tell(n.mesh.exchange)
@@ -140,6 +150,7 @@ type batch struct {
 	arrivals []*arrival
 	freezes  []*arrival
 	size     int
+	arrived  int // of size, what came from peers
 }
 
 func (b *batch) draft(p *Ack) {
@@ -148,7 +159,7 @@ func (b *batch) draft(p *Ack) {
 }
 
 func (b *batch) arrive(a *arrival) {
-	b.size += a.size
+	b.size, b.arrived = b.size+a.size, b.arrived+a.size
 	if a.freeze != nil {
 		b.freezes, b.Freezes = append(b.freezes, a), append(b.Freezes, a.freeze)
 		return
@@ -170,8 +181,12 @@ func (w *writer) gather(b *batch) {
 			continue
 		default:
 		}
+		inbox := w.inbox
+		if b.arrived >= maxBatchArrived {
+			inbox = nil
+		}
 		select {
-		case a := <-w.inbox:
+		case a := <-inbox:
 			b.arrive(a)
 			continue
 		default:

@@ -13,7 +13,12 @@
 // readers keep books (history). What must never happen is found from these
 // alone (checks), and each check is shown books in which it did.
 //
+// Two agents on loopback are attacked by peers that hold the mesh key and write
+// streams of their own, byte by byte (intruder, harms), and are held to bounds
+// of memory, log and slowness meanwhile.
+//
 // Namespaces need root, iproute2 and nftables: make tools. Without, those tests
 // say why they are left out. Flags make runs longer: -args -kills 1000,
-// -updates 10000, -hold 60s, and -soak 1h for TestSoak (make soak).
+// -updates 10000, -hold 60s, and -soak 1h for TestSoak (make soak)
+// and, for that long, TestHostilePeer.
 package cluster

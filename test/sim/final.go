@@ -35,10 +35,10 @@ func (p *process) final() Final {
 		Node: p.m.index, Origin: p.origin, Frontier: p.archive.Frontier().Clone(), Root: p.archive.Summary().Root,
 		Frozen: map[chain.Origin]chain.Seq{}, Views: map[string]string{}, Histories: map[string][]Update{},
 	}
+	for _, z := range p.archive.Freezes() {
+		f.Frozen[z.Origin] = z.After
+	}
 	for _, c := range p.chains() {
-		if c.Frozen != nil {
-			f.Frozen[c.Received.Origin] = c.Frozen.After
-		}
 		_, updates, _, err := p.archive.Page(c.Received.Origin, 1, int(c.Applied.Seq))
 		p.must(err)
 		for i := range updates {

@@ -116,14 +116,14 @@ func (p *process) opened() {
 		if seq := min(c.Applied.Seq, p.m.shown[o]); seq > 0 {
 			e.Applied[o] = seq
 		}
-		if c.Frozen != nil {
-			e.Frozen[o] = c.Frozen.After
-		}
 		for seq := e.Applied[o] + 1; seq <= c.Applied.Seq; seq++ {
 			u, err := p.archive.Update(chain.ID{Origin: o, Seq: seq})
 			p.must(err)
 			found = append(found, u)
 		}
+	}
+	for _, f := range p.archive.Freezes() { // also of chains of which nothing is here
+		e.Frozen[f.Origin] = f.After
 	}
 	slices.SortFunc(found, func(a, b *chain.Update) int { return a.Stamp().Compare(b.Stamp()) })
 	p.m.shown = e.Applied.Clone()

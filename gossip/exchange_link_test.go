@@ -1,0 +1,52 @@
+package gossip
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// emptyLedger has nothing.
+type emptyLedger struct{ Ledger }
+
+func (emptyLedger) Heads() []chain.Head                        { return nil }
+func (emptyLedger) Applied() []chain.Head                      { return nil }
+func (emptyLedger) Frozen() []chain.ID                         { return nil }
+func (emptyLedger) SyncRoot() chain.Hash                       { return chain.Hash{} }
+func (emptyLedger) Key(chain.Origin) (ed25519.PublicKey, bool) { return nil, false }
+
+// endedStream is one that ends as soon as it is read.
+type endedStream struct{ peer chain.Origin }
+
+func (s endedStream) Peer() chain.Origin             { return s.peer }
+func (endedStream) PeerKey() ed25519.PublicKey       { return nil }
+func (endedStream) ReadFrame([]byte) ([]byte, error) { return nil, errors.New("ended") }
+func (endedStream) WriteFrames([][]byte, bool) error { return nil }
+func (endedStream) Close() error                     { return nil }
+
+// Nodes that membership never tells of, each with a new key, leave nothing
+// behind; a member is remembered for its next stream.
+func TestStrangersAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hub := NewHub()
+		key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+		x := NewExchange(Config{Self: chain.OriginOf(key), Transport: hub.Transport(key, Tags{Name: "a"})}, emptyLedger{})
+		require.NoError(t, x.Open(t.Context()))
+		defer x.Close()
+		member := chain.Origin{1, 1}
+		x.membersChanged([]Member{{Origin: member, Status: StatusAlive}})
+		for i := range 1000 {
+			x.serve(endedStream{chain.Origin{2, byte(i), byte(i >> 8)}})
+		}
+		x.serve(endedStream{member})
+		var peers []PeerState
+		x.ask(func(At) { peers = x.engine.Peers() })
+		require.Len(t, peers, 1)
+		require.Equal(t, member, peers[0].Origin)
+	})
+}
