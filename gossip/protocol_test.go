@@ -94,6 +94,7 @@ func TestProtocolTimers(t *testing.T) {
 	bounds := map[string]string{
 		"own runs that wait for a peer":      fmt.Sprintf("%s, %d", size(l.QueueBytes), l.QueueRuns),
 		"bytes with a stream's writer":       size(queueRoom),
+		"the same, with answers":             size(answerRoom),
 		"of these before the log is read on": size(serveRoom),
 		"a frame of runs":                    size(l.FrameBytes) + ", or one run",
 		"a frame of heads":                   size(l.VectorBytes),

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"runtime"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -39,6 +41,11 @@ func (g *guard) refuse() error {
 }
 
 func (f guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(f.PathBase(name), "marker.") {
+		if err := f.settle(f.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
 	return f.open("create", name, func() (vfs.File, error) { return f.FS.Create(name, category) })
 }
 
@@ -48,6 +55,21 @@ func (f guardFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCa
 
 func (f guardFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
 	return f.open("open", name, func() (vfs.File, error) { return f.FS.OpenReadWrite(name, category, opts...) })
+}
+
+// settle syncs a directory before Pebble makes a marker in it. The marker's name
+// is that of a manifest that was just made, and Pebble syncs the directory only
+// after both: where a power loss keeps the later entry and not the earlier one,
+// the store could not be opened.
+func (f guardFS) settle(dir string) error {
+	if err := f.g.refuse(); err != nil {
+		return err
+	}
+	d, err := f.OpenDir(dir)
+	if err != nil {
+		return f.g.wrote("open", dir, err)
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (f guardFS) open(what, name string, open func() (vfs.File, error)) (vfs.File, error) {
