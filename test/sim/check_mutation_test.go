@@ -375,15 +375,18 @@ func TestCheckMutated(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			put := 0
-			rapid.Check(t, func(t *rapid.T) {
-				s := idealHistory(t)
-				s.finish()
-				if !m.put(t, s) {
-					return
-				}
-				put++
-				requireBroken(t, Check(&s.h), m.hits, m.also)
-			})
+			// Few histories have a place for some of the faults.
+			for rounds := 0; put <= 3 && rounds < 20; rounds++ {
+				rapid.Check(t, func(t *rapid.T) {
+					s := idealHistory(t)
+					s.finish()
+					if !m.put(t, s) {
+						return
+					}
+					put++
+					requireBroken(t, Check(&s.h), m.hits, m.also)
+				})
+			}
 			require.Greater(t, put, 3, "histories had a place for it")
 		})
 	}
