@@ -3,6 +3,8 @@ package sim
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
 )
 
 // start brings up the nodes, most of them at once.
@@ -169,12 +171,13 @@ func (w *world) isolate(m *machine, lasts time.Duration) {
 
 // sacrifice reports whether a machine may lose what it held. It is the same one
 // all through a run: what two nodes hold, or what was applied together with what
-// it depends on, is not lost with one of them.
+// it depends on, is not lost with one of them. Nor does it lose a branch of its
+// chain that nobody else has met: of that there would be no proof.
 func (w *world) sacrifice(m *machine) bool {
 	if w.sacrificed == nil {
 		w.sacrificed = m
 	}
-	return w.sacrificed == m
+	return w.sacrificed == m && w.forked == (chain.Origin{})
 }
 
 // lost makes the end of a machine's last life, which was just recorded, one with

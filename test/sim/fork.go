@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"crypto/ed25519"
 	"math/rand/v2"
 	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
 )
 
 // fork puts an old copy of a machine's disk in the place of the newest, so that
@@ -32,7 +35,7 @@ func (w *world) fork(m *machine) {
 	w.lost(m)
 	m.disk.put(m.disk.copies[len(m.disk.copies)-1])
 	m.disk.unchanged = true
-	w.history.Forks = true
+	w.history.Forks, w.forked = true, chain.OriginOf(m.disk.key.Public().(ed25519.PublicKey))
 	alone := recoverWait + between(r, time.Second, 3*time.Second)
 	w.isolate(m, alone)
 	m.start()

@@ -9,6 +9,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
 )
 
 // world is a mesh on virtual time: everything that happens is an event, and
@@ -24,7 +26,8 @@ type world struct {
 	machines   []*machine
 	net        *network
 	load       *load
-	sacrificed *machine // the one whose disk may lose what it held
+	sacrificed *machine     // the one whose disk may lose what it held
+	forked     chain.Origin // the chain that was forked, until another machine has the proof
 
 	// Each concern has its own randomness, so that taking one away leaves the
 	// others as they were.

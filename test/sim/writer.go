@@ -210,6 +210,9 @@ func (p *process) heardCommit(c *core.Committed) {
 		p.w.record(Froze{Moment: p.moment(), Origin: f.Origin, After: f.After})
 		p.w.note("froze", p.m.index, uint64(p.w.number(f.Origin)), uint64(f.After))
 		p.w.say(p.m.index, "froze %s", f)
+		if f.Origin == p.w.forked && p.m != p.w.sacrificed {
+			p.w.forked = chain.Origin{}
+		}
 		p.m.shown[f.Origin] = min(p.m.shown[f.Origin], f.After)
 		if f.Origin == p.origin {
 			p.callOperator()
