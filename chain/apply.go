@@ -5,13 +5,44 @@ import (
 	"slices"
 )
 
-// maxApply bounds what one batch applies, in bytes. One update may be what any
-// number of held ones waited for, and a batch is in memory as a whole.
+// maxApply bounds what one batch applies, in [Update.Cost]. One update may be
+// what any number of held ones waited for, and a batch is in memory as a whole.
 const maxApply = 32 << 20
 
-// applyOverhead is about what an applied update takes in a batch beside its
-// subject and delta, in bytes.
-const applyOverhead = 1 << 10
+// maxUnapplied bounds the received updates that are kept in memory, in
+// [Update.Cost], until a later batch applies them. The others are read again.
+const maxUnapplied = 8 << 20
+
+// updateOverhead is about what an update takes in a batch beside its subject and
+// delta, in bytes. To apply a tiny one takes about as long as it would take to
+// copy so much.
+const updateOverhead = 1 << 10
+
+// Cost is about what it takes to apply the update, in bytes.
+func (u *Update) Cost() int { return updateOverhead + len(u.Subject) + len(u.Delta) }
+
+// Cost is about what it takes to accept the run and apply its updates, in bytes
+// as [Update.Cost] counts them.
+func (r *Run) Cost() (n int) {
+	for i := range r.Entries {
+		n += updateOverhead + len(r.Entries[i].Header) + len(r.Entries[i].Body)
+	}
+	return n
+}
+
+// SetBatch bounds what a batch applies of other chains from now on, in
+// [Update.Cost]: what is received beyond it is applied by Continue. At least one
+// update is applied, and what a batch may take in memory stays bounded.
+func (l *Ledger) SetBatch(cost int) { l.most = min(max(cost, 1), maxApply) }
+
+// full reports whether the batch applies no more of c. The own chain is applied
+// at once, for nothing can be put at its end before.
+func (l *Ledger) full(c *chainState) bool {
+	if c == l.self {
+		return l.tx.applied >= maxApply
+	}
+	return l.tx.applied >= l.most
+}
 
 // Pending reports whether updates are left that could be applied, because the
 // batch was full. Whoever has flushed it calls Continue, or they wait for the
@@ -25,14 +56,23 @@ func (l *Ledger) Continue(now int64) error { return l.settle(now) }
 // settle applies what waited for what was applied meanwhile, until the batch is
 // full.
 func (l *Ledger) settle(now int64) error {
-	for len(l.tx.woken) > 0 && l.tx.applied < maxApply {
+	for len(l.tx.woken) > 0 && !l.full(l.tx.woken[0]) {
 		c := l.tx.woken[0]
 		l.tx.woken = l.tx.woken[1:]
+		c.queued = false
 		if err := l.applyChain(c, now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// queue has a chain looked at again.
+func (l *Ledger) queue(c *chainState) {
+	if !c.queued {
+		c.queued = true
+		l.tx.woken = append(l.tx.woken, c)
+	}
 }
 
 // wake queues the chains that wait for something of c.
@@ -49,7 +89,7 @@ func (l *Ledger) wake(c *chainState) {
 		}
 	}
 	for _, o := range ready.Origins() {
-		l.tx.woken = append(l.tx.woken, l.chains[o])
+		l.queue(l.chains[o])
 	}
 }
 
@@ -67,8 +107,8 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 		if c.applied.Seq > waited {
 			since = now
 		}
-		if l.tx.applied >= maxApply {
-			l.tx.woken = append(l.tx.woken, c)
+		if l.full(c) {
+			l.queue(c)
 			break
 		}
 		u, err := l.update(ID{c.tail.Origin, c.applied.Seq + 1})
@@ -160,7 +200,7 @@ func (l *Ledger) apply(c *chainState, u *Update) error {
 	c.applied.Seq, c.applied.Hash = u.ID.Seq, u.Hash
 	l.clock = max(l.clock, u.HLC)
 	l.tx.effects.Applied = append(l.tx.effects.Applied, u)
-	l.tx.applied += len(u.Subject) + len(u.Delta) + applyOverhead
+	l.tx.applied += u.Cost()
 	return nil
 }
 

@@ -11,13 +11,13 @@ import (
 // batchState is what one batch has done so far.
 type batchState struct {
 	batch   Batch
-	updates map[ID]*Update    // received in this batch
+	updates map[ID]*Update    // received in this batch, or before and not applied yet
 	index   map[string][]byte // nil for what was taken back
 	keys    map[[16]byte]*keyRecord
 	states  map[string]*stagedState
 	chains  []*chainState // touched
 	woken   []*chainState // to be looked at again, in the next batch if this one is full
-	applied int           // bytes
+	applied int           // in [Update.Cost]
 	own     []ownUpdate
 	effects Effects
 }
@@ -91,12 +91,30 @@ func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
 	}
 	l.flushChains()
 	batch, effects := tx.batch, tx.effects
-	woken := tx.woken
+	woken, unapplied := tx.woken, l.unapplied()
 	*tx = newBatchState()
-	tx.woken = woken
+	tx.woken, tx.updates = woken, unapplied
 	// The next batch is likely to be about as large.
 	tx.batch.Grow(min(batch.Size(), maxGrow))
 	return &batch, &effects, nil
+}
+
+// unapplied are the received updates that the next batch is likely to apply.
+func (l *Ledger) unapplied() map[ID]*Update {
+	left := map[ID]*Update{}
+	cost := 0
+	for _, c := range l.tx.woken {
+		for seq := c.applied.Seq + 1; seq <= c.tail.Seq && cost < maxUnapplied; seq++ {
+			id := ID{c.tail.Origin, seq}
+			u := l.tx.updates[id]
+			if u == nil {
+				break
+			}
+			left[id] = u
+			cost += u.Cost()
+		}
+	}
+	return left
 }
 
 // seal signs what was appended, in as many runs as it takes.

@@ -30,6 +30,7 @@ type Ledger struct {
 	// limit is the latest time that is applied, in Unix milliseconds; 0 for
 	// no limit.
 	limit int64
+	most  int // that a batch applies of other chains, in [Update.Cost]
 
 	sync     Root // over received heads
 	root     Root // over applied heads and freezes
@@ -52,6 +53,7 @@ type chainState struct {
 	// mesh has applied it.
 	admitted Seq
 	frozen   *Freeze // nil if it goes on
+	queued   bool    // to be looked at again
 	dirty    bool    // in this batch
 	was      heads   // before this batch
 	began    bool    // its genesis came in this batch
@@ -114,6 +116,7 @@ func NewLedger(store Store, c Config, now int64) (*Ledger, error) {
 		chains:  map[Origin]*chainState{},
 		blocked: map[Origin]map[*chainState]bool{},
 		limit:   c.Limit,
+		most:    maxApply,
 		tx:      newBatchState(),
 		states:  newStateCache(cacheBytes(c.CacheBytes)),
 		genesis: Genesis{
@@ -206,7 +209,7 @@ func (l *Ledger) SetLimit(limit, now int64) error {
 	}
 	for _, o := range l.origins() {
 		if c := l.chains[o]; c.block != nil && c.block.reason == HeldClock {
-			l.tx.woken = append(l.tx.woken, c)
+			l.queue(c)
 		}
 	}
 	return l.settle(now)
@@ -220,7 +223,7 @@ func (l *Ledger) Admit(o Origin, upTo Seq, now int64) error {
 		return nil
 	}
 	c.admitted = max(c.admitted, upTo)
-	l.tx.woken = append(l.tx.woken, c)
+	l.queue(c)
 	return l.settle(now)
 }
 

@@ -152,6 +152,7 @@ func TestDeliveryOrderDoesNotMatter(t *testing.T) {
 			for round := 0; ; round++ {
 				new := 0
 				for _, at := range rng.Perm(len(all)) {
+					reader.ledger.SetBatch([]int{1, 3000, 1 << 30}[rng.IntN(3)])
 					out := reader.accept(t, all[at], now)
 					require.NoError(t, out.Err)
 					new += out.New
@@ -165,6 +166,10 @@ func TestDeliveryOrderDoesNotMatter(t *testing.T) {
 				if new == 0 && round > 0 {
 					break
 				}
+			}
+			for reader.ledger.Pending() {
+				require.NoError(t, reader.ledger.Continue(now))
+				reader.flush(t, now)
 			}
 			require.Empty(t, reader.ledger.Held())
 			for _, p := range parties {

@@ -97,7 +97,7 @@ func (l *Ledger) load() error {
 func (l *Ledger) loadWaiting() error {
 	for _, o := range l.origins() {
 		if c := l.chains[o]; c.applied.Seq < c.tail.Seq {
-			l.tx.woken = append(l.tx.woken, c)
+			l.queue(c)
 		}
 	}
 	return l.findClock()

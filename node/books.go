@@ -56,35 +56,25 @@ func (b books) Frozen() []chain.ID {
 
 func (b books) Evidence(o chain.Origin) ([]byte, error) { return b.n.archive.Evidence(o) }
 
-func (b books) AcceptFreeze(_ chain.Origin, f *chain.Freeze, reply func([]chain.Outcome, error)) {
-	a := &arrival{freeze: f, reply: reply}
+func (b books) AcceptFreeze(from chain.Origin, f *chain.Freeze, reply func([]chain.Outcome, error)) {
+	a := &arrival{from: from, freeze: f, cost: 1, reply: reply}
 	for _, proof := range f.Proof {
-		a.size += len(proof)
+		a.cost += len(proof)
 	}
 	b.arrive(a)
 }
 
-func (b books) Accept(_ chain.Origin, runs []*chain.Run, ackWanted bool, reply func([]chain.Outcome, error)) {
-	a := &arrival{runs: runs, urgent: ackWanted, reply: reply}
+func (b books) Accept(from chain.Origin, runs []*chain.Run, ackWanted bool, reply func([]chain.Outcome, error)) {
+	a := &arrival{from: from, runs: runs, urgent: ackWanted, reply: reply}
 	for _, r := range runs {
-		for i := range r.Entries {
-			a.size += arrivalOverhead + len(r.Entries[i].Header) + len(r.Entries[i].Body)
-		}
+		a.cost += r.Cost()
 	}
 	b.arrive(a)
 }
 
 // arrive queues what came for the writer's loop.
 func (b books) arrive(a *arrival) {
-	w := b.n.writer
-	select {
-	case w.inbox <- a:
-		select {
-		case <-w.done:
-			w.turnAway() // the loop may have ended before it saw this one
-		default:
-		}
-	case <-w.quit:
+	if !b.n.writer.inbox.put(a) {
 		a.reply(nil, chain.ErrClosed)
 	}
 }

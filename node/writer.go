@@ -20,45 +20,31 @@ type writer struct {
 
 	outbox chan *Ack
 	// appendable is closed once the own chain may be appended to. Until then
-	// drafts stay in the outbox.
+	// drafts stay in the outbox. It is nil from then on.
 	appendable <-chan struct{}
-	inbox      chan *arrival
+	inbox      *inbox
 	calls      chan func() // run by the loop between batches
 	quit       chan struct{}
 	done       chan struct{}
 
 	closing sync.Once
-	open    bool // appendable is closed; of the loop alone
-}
-
-// arrival are runs from a peer, or a freeze, verified, on their way into the
-// ledger.
-type arrival struct {
-	runs   []*chain.Run
-	freeze *chain.Freeze // instead of runs
-	size   int
-	urgent bool // the peer waits until they are durable
-	reply  func([]chain.Outcome, error)
+	// Of the loop alone:
+	open   bool // appendable is closed
+	credit int  // what may still be taken of peers, in chain.Update.Cost
 }
 
 const (
-	// maxBatchDrafts and maxBatchBytes bound a batch, and so what it takes in
-	// memory and how long others wait for its commit.
+	// maxBatchDrafts and maxBatchBytes bound a batch of drafts, and so what it
+	// takes in memory and how long others wait for its commit.
 	maxBatchDrafts = 4096
 	maxBatchBytes  = 2 << 20
-	// maxBatchArrived bounds what peers have of a batch: an own draft waits for
-	// the batch before its own, and peers can fill every one.
-	maxBatchArrived = 512 << 10
-	// arrivalOverhead is what an update takes besides its bytes, as for a draft:
-	// to apply a batch of tiny ones takes as long as so many larger ones would.
-	arrivalOverhead = 256
 )
 
 // newWriter returns the node's writer, which startWriter starts.
 func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 	w := &writer{
 		archive: n.archive,
-		outbox:  n.outbox.queue, appendable: n.state.appendable, inbox: make(chan *arrival, 64), calls: make(chan func()),
+		outbox:  n.outbox.queue, appendable: n.state.appendable, inbox: newInbox(), calls: make(chan func()),
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	w.core = core.NewWriter(core.WriterConfig{
@@ -111,37 +97,48 @@ func (w *writer) run() {
 	defer timer.Stop()
 	w.core.Begin()
 	for {
+		// Drafts and what peers sent go into batches of their own, in turns: so a
+		// draft waits for one batch of the others' at most, which is bounded by
+		// the time that it takes.
+		busy := w.drafts(nil)
+		busy = w.arrivals() || busy
+		w.core.Upkeep()
+		if w.core.Pending() || busy {
+			select {
+			case <-w.quit:
+				w.drain()
+				return
+			case <-w.appendable:
+				w.mayAppend()
+			case f := <-w.calls:
+				f()
+			default:
+			}
+			continue
+		}
+		w.credit = w.core.Share()
 		timer.Reset(w.core.Idle())
-		var b batch
-		outbox, appendable := w.outbox, w.appendable
-		if w.open {
-			appendable = nil
-		} else {
+		outbox := w.outbox
+		if !w.open {
 			outbox = nil
 		}
 		select {
 		case <-w.quit:
 			w.drain()
 			return
-		case <-appendable:
-			w.open = true
-			continue
+		case <-w.appendable:
+			w.mayAppend()
 		case f := <-w.calls:
 			f()
-			continue
 		case p := <-outbox:
-			b.draft(p)
-		case a := <-w.inbox:
-			b.arrive(a)
+			w.drafts(p)
+		case <-w.inbox.some:
 		case <-timer.C:
-			w.core.Upkeep()
-			continue
 		}
-		w.gather(&b)
-		w.process(&b)
-		w.core.Upkeep()
 	}
 }
+
+func (w *writer) mayAppend() { w.open, w.appendable = true, nil }
 
 // batch is what one round of the loop works on.
 type batch struct {
@@ -149,8 +146,7 @@ type batch struct {
 	drafts   []*Ack
 	arrivals []*arrival
 	freezes  []*arrival
-	size     int
-	arrived  int // of size, what came from peers
+	size     int // of the drafts
 }
 
 func (b *batch) draft(p *Ack) {
@@ -159,7 +155,7 @@ func (b *batch) draft(p *Ack) {
 }
 
 func (b *batch) arrive(a *arrival) {
-	b.size, b.arrived = b.size+a.size, b.arrived+a.size
+	b.Cost += a.cost
 	if a.freeze != nil {
 		b.freezes, b.Freezes = append(b.freezes, a), append(b.Freezes, a.freeze)
 		return
@@ -168,31 +164,48 @@ func (b *batch) arrive(a *arrival) {
 	b.Urgent = b.Urgent || a.urgent
 }
 
-// gather takes what waits besides, without waiting for more.
-func (w *writer) gather(b *batch) {
-	outbox := w.outbox
-	if !w.open {
-		outbox = nil
+// drafts works on a draft, if there is one, and on those that wait besides. It
+// reports whether there was any.
+func (w *writer) drafts(first *Ack) bool {
+	var b batch
+	if first != nil {
+		b.draft(first)
 	}
-	for len(b.drafts) < maxBatchDrafts && b.size < maxBatchBytes {
+	for w.open && len(b.drafts) < maxBatchDrafts && b.size < maxBatchBytes {
 		select {
-		case p := <-outbox:
+		case p := <-w.outbox:
 			b.draft(p)
 			continue
 		default:
 		}
-		inbox := w.inbox
-		if b.arrived >= maxBatchArrived {
-			inbox = nil
-		}
-		select {
-		case a := <-inbox:
-			b.arrive(a)
-			continue
-		default:
-		}
-		return
+		break
 	}
+	if len(b.drafts) == 0 {
+		return false
+	}
+	w.process(&b)
+	return true
+}
+
+// arrivals works on a share of what peers sent. What is taken beyond it, because
+// a run is accepted as a whole, is made up for by taking nothing for a while, in
+// which Upkeep applies it. It reports whether there was any.
+func (w *writer) arrivals() bool {
+	var b batch
+	share := w.core.Share()
+	for w.credit = min(w.credit+share, share); w.credit > 0; {
+		a := w.inbox.take()
+		if a == nil {
+			break
+		}
+		w.credit -= a.cost
+		b.arrive(a)
+	}
+	if len(b.arrivals)+len(b.freezes) == 0 {
+		return w.credit <= 0
+	}
+	w.process(&b)
+	return true
 }
 
 // process has a batch applied and committed, and answers for it.
@@ -243,34 +256,20 @@ func (w *writer) do(ctx context.Context, f func() error) error {
 func (w *writer) stop() {
 	w.refuse()
 	<-w.done
-	w.turnAway()
 }
 
 // refuse lets in no more runs, and tells the loop to end if it runs.
-func (w *writer) refuse() { w.closing.Do(func() { close(w.quit) }) }
-
-// turnAway answers the runs that came too late, once the loop has ended.
-func (w *writer) turnAway() {
-	for {
-		select {
-		case a := <-w.inbox:
-			a.reply(nil, chain.ErrClosed)
-		default:
-			return
-		}
-	}
+func (w *writer) refuse() {
+	w.inbox.close()
+	w.closing.Do(func() { close(w.quit) })
 }
 
 // drain commits what waits, leaves everything synced and noted, and refuses
 // what still comes.
 func (w *writer) drain() {
-	for {
-		var b batch
-		w.gather(&b)
-		if len(b.drafts)+len(b.arrivals)+len(b.freezes) == 0 {
-			break
-		}
-		w.process(&b)
+	for w.drafts(nil) {
+	}
+	for w.arrivals() {
 	}
 	w.core.Finish()
 	for !w.open && len(w.outbox) > 0 {

@@ -140,7 +140,7 @@ func TestIntakeOfAFailedStart(t *testing.T) {
 	books{n}.Accept(chain.Origin{}, nil, false, func(_ []chain.Outcome, err error) { taken <- err })
 	require.NoError(t, <-taken, "the writer runs before anybody is met")
 	require.NoError(t, n.Close())
-	for range cap(n.writer.inbox) + 3 {
+	for range 3 {
 		books{n}.Accept(chain.Origin{}, nil, false, func(_ []chain.Outcome, err error) { taken <- err })
 		require.ErrorIs(t, <-taken, chain.ErrClosed)
 	}

@@ -23,11 +23,16 @@ type Writer struct {
 	marked   time.Time
 	// How often peers' runs are synced and the note is written, by what it took last.
 	syncEvery, markEvery time.Duration
+	share                share
+	began                time.Time // of what the next commit holds
+	rushed               bool      // a peer waits for the sync
+	syncedAt             time.Time
+	syncTook             time.Duration
 	failed               error
 }
 
-// WriterConfig is what a writer works on and whom it tells. All fields are
-// required.
+// WriterConfig is what a writer works on and whom it tells. All fields but Share
+// are required.
 type WriterConfig struct {
 	Ledger  *chain.Ledger
 	Archive *chain.Archive
@@ -46,6 +51,9 @@ type WriterConfig struct {
 	Stage func() error
 	// Heard is told what each commit and each sync did, after it.
 	Heard func(*Committed)
+	// Share is how much of what peers sent a batch applies. Default: as much as
+	// takes about as long as a commit.
+	Share int
 	// Measured is told what each commit wrote and how long it took.
 	Measured func(writes *chain.Batch, synced bool, took time.Duration)
 	// Failed is told, once, why nothing is written any more.
@@ -58,6 +66,7 @@ type Batch struct {
 	Arrivals [][]*chain.Run  // from peers, verified; each was handed over at once
 	Freezes  []*chain.Freeze // from peers, verified
 	Urgent   bool            // a peer waits for what it sent to be durable
+	Cost     int             // of the arrivals, by [chain.Run.Cost]
 }
 
 // Answers are a batch's: one for each draft, for each run of each arrival, and
@@ -125,6 +134,7 @@ const (
 	syncLeast = 20 * time.Millisecond
 	syncMost  = 50 * time.Millisecond
 	syncShare = 10 // of the time at most 1/10 goes into these syncs, up to syncMost
+	rushShare = 1  // and at most 1/2 into those that peers wait for
 	// The note of received heads is written every markLeast to markMost while
 	// they move. What was lost of the log's end since is found by peers, or not.
 	markLeast = 100 * time.Millisecond
@@ -140,7 +150,9 @@ func pace(took time.Duration, share int, least, most time.Duration) time.Duratio
 // NewWriter returns the writer of a ledger that was just opened. Begin is to be
 // called before anything else.
 func NewWriter(c WriterConfig) *Writer {
-	return &Writer{conf: c, applied: map[chain.Origin]chain.Head{}}
+	w := &Writer{conf: c, applied: map[chain.Origin]chain.Head{}}
+	w.setShare()
+	return w
 }
 
 // Begin commits what opening the ledger applied, which nothing held back any
@@ -152,7 +164,7 @@ func (w *Writer) Begin() {
 			w.dirty, w.unsynced = true, w.conf.Now()
 		}
 	}
-	if err := w.commit(false); err != nil {
+	if err := w.commit(&Batch{}); err != nil {
 		w.fail(err)
 	}
 }
@@ -163,9 +175,10 @@ func (w *Writer) Process(b *Batch) (Answers, error) {
 	if w.failed != nil {
 		return Answers{}, w.failed
 	}
+	w.began = w.conf.Now()
 	a, err := w.apply(b)
 	if err == nil {
-		err = w.commit(len(b.Drafts) > 0 || b.Urgent)
+		err = w.commit(b)
 	}
 	if err != nil {
 		return Answers{}, w.fail(err)
@@ -181,7 +194,7 @@ func (w *Writer) Do(f func() error) error {
 	}
 	err := f()
 	if err == nil {
-		err = w.commit(false)
+		err = w.commit(&Batch{})
 	}
 	if err != nil {
 		return w.fail(err)
@@ -238,8 +251,9 @@ func refusal(err error) bool {
 	return errors.As(err, &draft) || errors.Is(err, chain.ErrFrozen) || errors.Is(err, chain.ErrRecovering)
 }
 
-// commit makes what the ledger did durable and then known, in that order.
-func (w *Writer) commit(urgent bool) error {
+// commit makes what the ledger did with a batch durable and then known, in that
+// order.
+func (w *Writer) commit(b *Batch) error {
 	writes, effects, err := w.conf.Ledger.Flush(w.conf.Wall())
 	if err != nil {
 		return fmt.Errorf("flush: %w", err)
@@ -247,13 +261,18 @@ func (w *Writer) commit(urgent bool) error {
 	if writes.Len() == 0 {
 		return nil
 	}
-	// Nothing of the own chain may be seen by anyone before it is durable.
-	sync := len(effects.Own) > 0 || urgent
 	began := w.conf.Now()
+	if len(b.Drafts) == 0 {
+		w.measure(max(b.Cost, applied(effects)), began.Sub(w.began))
+	}
+	w.rushed = w.rushed || b.Urgent
+	// Nothing of the own chain may be seen by anyone before it is durable.
+	sync := len(effects.Own) > 0 || len(b.Drafts) > 0 || w.rushed && w.rush(began) <= 0
 	if err := w.conf.Store.Commit(writes, sync); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	w.conf.Measured(writes, sync, w.conf.Now().Sub(began))
+	took := w.conf.Now().Sub(began)
+	w.conf.Measured(writes, sync, took)
 	if !sync && !w.dirty {
 		w.dirty, w.unsynced = true, w.conf.Now()
 	}
@@ -270,22 +289,36 @@ func (w *Writer) commit(urgent bool) error {
 	w.conf.Archive.Publish(w.conf.Ledger, effects)
 	c := &Committed{Effects: effects, Root: w.conf.Ledger.SyncRoot()}
 	if sync {
-		c.Durable = w.synced()
+		c.Durable = w.synced(took)
 	}
 	w.conf.Heard(c)
-	if !w.conf.Ledger.Pending() {
-		return nil
-	}
+	return nil
+}
+
+// rush is how long a sync that a peer waits for is put off: peers may ask for
+// one with all that they send, and each costs the disk a write.
+func (w *Writer) rush(now time.Time) time.Duration {
+	return rushShare*w.syncTook - now.Sub(w.syncedAt)
+}
+
+// Pending reports whether updates are received that nothing holds back, and that
+// Upkeep is to apply.
+func (w *Writer) Pending() bool { return w.failed == nil && w.conf.Ledger.Pending() }
+
+// goOn applies the next part of what is pending.
+func (w *Writer) goOn() error {
+	w.began = w.conf.Now()
 	if err := w.conf.Ledger.Continue(w.conf.Wall()); err != nil {
 		return fmt.Errorf("apply what waited: %w", err)
 	}
-	return w.commit(false)
+	return w.commit(&Batch{})
 }
 
-// synced notes that all that was committed is durable, and returns the applied
-// heads that became so.
-func (w *Writer) synced() []chain.Head {
-	w.dirty = false
+// synced notes that all that was committed is durable after a sync that took so
+// long, and returns the applied heads that became so.
+func (w *Writer) synced(took time.Duration) []chain.Head {
+	w.dirty, w.rushed = false, false
+	w.syncedAt, w.syncTook = w.conf.Now(), took
 	heads := slices.SortedFunc(maps.Values(w.applied), func(a, b chain.Head) int { return a.Origin.Compare(b.Origin) })
 	clear(w.applied)
 	return heads
@@ -297,8 +330,11 @@ func (w *Writer) Idle() time.Duration {
 	if w.failed != nil {
 		return wait
 	}
+	if w.conf.Ledger.Pending() {
+		return 0
+	}
 	if w.dirty {
-		wait = min(wait, max(0, w.syncEvery-w.conf.Now().Sub(w.unsynced)))
+		wait = min(wait, w.syncDue(w.conf.Now()))
 	}
 	if w.unmarked {
 		wait = min(wait, max(0, w.markEvery-w.conf.Now().Sub(w.marked)))
@@ -306,13 +342,29 @@ func (w *Writer) Idle() time.Duration {
 	return wait
 }
 
-// Upkeep syncs what peers sent and writes the note, where they are due.
+// syncDue is how long until the next sync of what peers sent.
+func (w *Writer) syncDue(now time.Time) time.Duration {
+	due := w.syncEvery - now.Sub(w.unsynced)
+	if w.rushed {
+		due = min(due, w.rush(now))
+	}
+	return max(due, 0)
+}
+
+// Upkeep applies a part of what is pending, syncs what peers sent and writes the
+// note, where they are due.
 func (w *Writer) Upkeep() {
 	if w.failed != nil {
 		return
 	}
+	if w.conf.Ledger.Pending() {
+		if err := w.goOn(); err != nil {
+			w.fail(err)
+			return
+		}
+	}
 	now := w.conf.Now()
-	if w.dirty && now.Sub(w.unsynced) >= w.syncEvery {
+	if w.dirty && w.syncDue(now) == 0 {
 		if err := w.sync(); err != nil {
 			w.fail(err)
 			return
@@ -339,8 +391,9 @@ func (w *Writer) sync() error {
 	if err := w.conf.Store.Sync(); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
-	w.syncEvery = pace(w.conf.Now().Sub(began), syncShare, syncLeast, syncMost)
-	w.conf.Heard(&Committed{Effects: &chain.Effects{}, Root: w.conf.Ledger.SyncRoot(), Durable: w.synced()})
+	took := w.conf.Now().Sub(began)
+	w.syncEvery = pace(took, syncShare, syncLeast, syncMost)
+	w.conf.Heard(&Committed{Effects: &chain.Effects{}, Root: w.conf.Ledger.SyncRoot(), Durable: w.synced(took)})
 	return nil
 }
 

@@ -20,6 +20,7 @@ type recorder struct {
 	chain.Store
 	log   *[]string
 	fails string // the call that fails
+	takes func() // passes the time that a call takes
 }
 
 var errDisk = errors.New("no disk")
@@ -29,6 +30,7 @@ func (r *recorder) step(what string) error {
 		return errDisk
 	}
 	*r.log = append(*r.log, what)
+	r.takes()
 	return nil
 }
 
@@ -56,19 +58,27 @@ type bench struct {
 	writer *core.Writer
 	peer   *chain.Ledger
 	drafts int
+	share  int
 	failed []error
 }
 
 func newBench(t *testing.T) *bench {
 	b := &bench{t: t, now: time.Unix(1_700_000_000, 0)}
-	b.store = &recorder{Store: store.Memory(), log: &b.log}
+	b.store = &recorder{Store: store.Memory(), log: &b.log, takes: func() {}}
+	b.restart()
+	return b
+}
+
+// restart begins a writer on what the store holds.
+func (b *bench) restart() {
+	t := b.t
 	var err error
 	b.ledger, err = chain.NewLedger(b.store, chain.Config{Key: keyOf(1), Node: "n", Authority: "a"}, b.now.UnixMilli())
 	require.NoError(t, err)
 	b.writer = core.NewWriter(core.WriterConfig{
 		Ledger: b.ledger, Archive: chain.NewArchive(b.ledger), Store: b.store,
 		Now: func() time.Time { return b.now }, Wall: func() int64 { return b.now.UnixMilli() },
-		MayPublish: func() error { return nil }, TimeLimit: func(int64) int64 { return 0 }, Stage: func() error { return nil },
+		MayPublish: func() error { return nil }, TimeLimit: func(int64) int64 { return 0 }, Stage: func() error { return nil }, Share: b.share,
 		Measured: func(*chain.Batch, bool, time.Duration) {},
 		Failed:   func(err error) { b.failed = append(b.failed, err) },
 		Heard: func(c *core.Committed) {
@@ -81,7 +91,6 @@ func newBench(t *testing.T) *bench {
 		},
 	})
 	b.writer.Begin()
-	return b
 }
 
 func keyOf(seed byte) ed25519.PrivateKey {
@@ -158,6 +167,58 @@ func TestPeersRunsAreDurableAfterTheSync(t *testing.T) {
 	b.take()
 	b.writer.Finish()
 	require.Equal(t, []string{"sync", "durable 2", "mark"}, b.take(), "a note names only what is synced")
+}
+
+// What is received beyond a batch's share is applied by Upkeep, part by part, and
+// drafts go between.
+func TestPeersAreAppliedInShares(t *testing.T) {
+	b := newBench(t)
+	b.share = 1
+	b.restart()
+	runs := b.peerRun()
+	for range 4 {
+		runs = append(runs, b.peerRun()...)
+	}
+	answers, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{runs}})
+	require.NoError(t, err)
+	require.Equal(t, chain.Seq(6), answers.Outcomes[0][4].Head.Seq, "all is received")
+	peer := runs[0].Origin
+	require.Equal(t, chain.Seq(1), b.ledger.Applied(peer).Seq)
+	for want := chain.Seq(2); b.writer.Pending(); want++ {
+		require.Zero(t, b.writer.Idle())
+		b.writer.Upkeep()
+		require.Equal(t, want, b.ledger.Applied(peer).Seq)
+		answers, err := b.writer.Process(&core.Batch{Drafts: []*chain.Prepared{b.draft()}})
+		require.NoError(t, err)
+		require.NoError(t, answers.Receipts[0].Err)
+		require.Equal(t, want, b.ledger.Applied(peer).Seq, "a draft brings nothing of the others with it")
+	}
+	require.Equal(t, chain.Seq(6), b.ledger.Applied(peer).Seq)
+}
+
+// Peers that want everything to be durable at once share syncs, so that these
+// take half of the time at most.
+func TestRushedSyncsArePaced(t *testing.T) {
+	b := newBench(t)
+	rushed := func() []string {
+		_, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}, Urgent: true})
+		require.NoError(t, err)
+		return b.take()
+	}
+	_, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}})
+	require.NoError(t, err)
+	b.writer.Upkeep()
+	require.Equal(t, []string{"commit", "sync", "durable 2", "mark"}, b.take())
+	b.store.takes = func() { b.now = b.now.Add(4 * time.Millisecond) }
+	require.Equal(t, []string{"commit synced", "durable 3"}, rushed())
+	b.store.takes = func() {}
+	require.Equal(t, []string{"commit"}, rushed())
+	require.Equal(t, []string{"commit"}, rushed())
+	require.Equal(t, 4*time.Millisecond, b.writer.Idle())
+	b.now = b.now.Add(b.writer.Idle())
+	b.writer.Upkeep()
+	require.Equal(t, []string{"sync", "durable 5"}, b.take())
+	require.Equal(t, []string{"commit synced", "durable 6"}, rushed(), "that one took no time")
 }
 
 // The first failure ends the writing: nothing is told, and nothing tried again.

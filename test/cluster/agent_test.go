@@ -25,6 +25,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(attackEnv) != "" {
+		os.Exit(m.Run()) // the attackers' process
+	}
 	dir, err := os.MkdirTemp("", "tidings-cluster-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

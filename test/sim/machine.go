@@ -19,6 +19,7 @@ type machine struct {
 	name      string
 	authority string
 	durable   bool
+	share     int // of a batch, what peers sent: little, so that much is applied in parts
 	disk      *disk
 	clock     clock
 	keys      int // made so far
@@ -32,10 +33,15 @@ type machine struct {
 // authorities is how many there are: the nodes share them.
 const authorities = 3
 
+// share is what a batch applies of peers' updates on a machine.
+func (w *world) share() int {
+	return []int{1, 4 << 10, 1 << 20}[w.rand.clock.IntN(3)]
+}
+
 func newMachine(w *world, seed uint64, index int) *machine {
 	m := &machine{
 		w: w, index: index, seed: seed, name: fmt.Sprintf("n%d", index), authority: fmt.Sprintf("a%d", index%authorities),
-		durable: true, clock: clock{w: w}, shown: chain.Frontier{},
+		durable: true, share: w.share(), clock: clock{w: w}, shown: chain.Frontier{},
 	}
 	if w.opt.Faults.Has(MemoryNodes) && index == w.opt.Nodes-1 {
 		m.durable = false

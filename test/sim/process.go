@@ -92,6 +92,7 @@ func (p *process) open() {
 	p.core = core.NewWriter(core.WriterConfig{
 		Ledger: p.ledger, Archive: p.archive, Store: p.store, Now: p.time, Wall: p.writerWall,
 		MayPublish: p.mayPublish, TimeLimit: p.timeLimit, Stage: p.stageKnown, Heard: p.heardCommit,
+		Share:    p.m.share,
 		Measured: func(*chain.Batch, bool, time.Duration) {},
 		Failed: func(err error) {
 			p.w.note("failed", p.m.index)
