@@ -111,10 +111,14 @@ func (b backend) Chain(origin chain.Origin, from chain.Seq, limit int) (*api.Cha
 	if err != nil {
 		return nil, notFound(err)
 	}
-	return &api.ChainPage{
+	page := &api.ChainPage{
 		Origin: origin, Authority: info.Genesis.Authority, Node: info.Genesis.Node, PublicKey: info.Genesis.Key,
-		Head: info.Received.Seq, Updates: updates, Seals: seals,
-	}, nil
+		Head: info.Received.Seq, Updates: updates, Seals: seals, Frozen: info.Frozen,
+	}
+	if from+chain.Seq(len(updates)) > page.Head {
+		page.Cover, err = b.n.archive.Cover(info)
+	}
+	return page, err
 }
 
 func (b backend) Authority(o chain.Origin) string { return b.n.archive.Authority(o) }
