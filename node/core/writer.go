@@ -23,6 +23,8 @@ type Writer struct {
 	marked   time.Time
 	// How often peers' runs are synced and the note is written, by what it took last.
 	syncEvery, markEvery time.Duration
+	began                time.Time
+	keys                 keyClock
 	failed               error
 }
 
@@ -140,7 +142,7 @@ func pace(took time.Duration, share int, least, most time.Duration) time.Duratio
 // NewWriter returns the writer of a ledger that was just opened. Begin is to be
 // called before anything else.
 func NewWriter(c WriterConfig) *Writer {
-	return &Writer{conf: c, applied: map[chain.Origin]chain.Head{}}
+	return &Writer{conf: c, began: c.Now(), applied: map[chain.Origin]chain.Head{}}
 }
 
 // Begin commits what opening the ledger applied, which nothing held back any
@@ -179,6 +181,7 @@ func (w *Writer) Do(f func() error) error {
 	if w.failed != nil {
 		return w.failed
 	}
+	w.now()
 	err := f()
 	if err == nil {
 		err = w.commit(false)
@@ -191,7 +194,7 @@ func (w *Writer) Do(f func() error) error {
 
 // apply takes the batch into the ledger. Its error ends the node's writing.
 func (w *Writer) apply(b *Batch) (a Answers, err error) {
-	now := w.conf.Wall()
+	now := w.now()
 	if err := w.conf.Ledger.SetLimit(w.conf.TimeLimit(now), now); err != nil {
 		return a, err
 	}
@@ -232,6 +235,13 @@ func (w *Writer) apply(b *Batch) (a Answers, err error) {
 	return a, nil
 }
 
+// now is what the wall clock says. What keys grow old by is told to the ledger.
+func (w *Writer) now() int64 {
+	wall := w.conf.Wall()
+	w.conf.Ledger.SetKeyTime(w.keys.read(w.conf.Now().Sub(w.began), wall))
+	return wall
+}
+
 // refusal reports whether an error is about a draft, not about the ledger.
 func refusal(err error) bool {
 	var draft *chain.DraftError
@@ -240,7 +250,7 @@ func refusal(err error) bool {
 
 // commit makes what the ledger did durable and then known, in that order.
 func (w *Writer) commit(urgent bool) error {
-	writes, effects, err := w.conf.Ledger.Flush(w.conf.Wall())
+	writes, effects, err := w.conf.Ledger.Flush(w.now())
 	if err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
