@@ -76,7 +76,16 @@ func (b books) Accept(_ chain.Origin, runs []*chain.Run, ackWanted bool, reply f
 
 // arrive queues what came for the writer's loop.
 func (b books) arrive(a *arrival) {
-	w := b.n.writer
+	w, in := b.n.writer, b.n.intake
+	if !in.enter(a.size, w.quit) {
+		a.reply(nil, chain.ErrClosed)
+		return
+	}
+	reply := a.reply
+	a.reply = func(outcomes []chain.Outcome, err error) {
+		in.leave(a.size)
+		reply(outcomes, err)
+	}
 	select {
 	case w.inbox <- a:
 		select {

@@ -37,6 +37,7 @@ type Node struct {
 	archive *chain.Archive
 	writer  *writer
 	outbox  *outbox
+	intake  *intake
 	metrics *metrics
 	// What peers can make happen without end is logged in bounds.
 	freezesLogged, acksLogged burst
@@ -90,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func newNode(cfg Config) *Node {
-	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, clock: cfg.Clock, state: newReadiness(), closed: make(chan struct{}), failed: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, clock: cfg.Clock, intake: newIntake(), state: newReadiness(), closed: make(chan struct{}), failed: make(chan struct{})}
 	n.started = n.now()
 	return n
 }
