@@ -48,6 +48,7 @@ func (l *Ledger) Append(p *Prepared, now int64) (Receipt, error) {
 			r.ID, r.HLC = stamp.ID, stamp.HLC
 		}
 		l.remember(tag, r, l.keyTime(now))
+		l.tx.answered = true
 		return r, nil
 	}
 	u := &Update{
@@ -180,7 +181,7 @@ func (l *Ledger) repeated(subject string, tag KeyTag, now int64) (Receipt, bool,
 		return Receipt{}, false, nil
 	}
 	k, err := l.keyRecord(tag.Key)
-	if err != nil || k == nil || now-k.millis > KeyLife.Milliseconds() {
+	if err != nil || k == nil || l.ageTime(now)-k.millis > KeyLife.Milliseconds() {
 		return Receipt{}, false, err
 	}
 	if k.content != tag.Content {
@@ -223,12 +224,32 @@ func (l *Ledger) remember(tag KeyTag, r Receipt, now int64) {
 // applied is wrong: by it a key would be past its life once the clock is set.
 func (l *Ledger) keyTime(now int64) int64 { return max(now, l.clock.Millis()) }
 
+// SetKeyTime bounds the time that keys grow old by, in Unix milliseconds: a wall
+// clock that is far ahead for a moment must not have them forgotten. They are
+// never older than by what SetLimit was given last, either.
+func (l *Ledger) SetKeyTime(latest int64) { l.keysBy = latest }
+
+// ageTime is the time that keys grow old by.
+func (l *Ledger) ageTime(now int64) int64 {
+	for _, latest := range []int64{l.keysBy, l.limit} {
+		if latest > 0 {
+			now = min(now, latest)
+		}
+	}
+	return now
+}
+
+// adoptTime is the time that keys which come with the own chain from a peer are
+// old by: not later than its end. While it comes back, the wall clock may not have
+// been compared with any other.
+func (l *Ledger) adoptTime(now int64) int64 { return min(l.ageTime(now), l.self.tail.HLC.Millis()) }
+
 // adoptKey brings back the answer of a key that came with the own chain from a
 // peer. A key that was used anew after its life stands in the chain twice, and
 // the newer one counts.
 func (l *Ledger) adoptKey(u *Update, now int64) error {
 	at := u.HLC.Millis()
-	if u.ID.Origin != l.Origin() || u.Key.IsZero() || now-at > KeyLife.Milliseconds() {
+	if u.ID.Origin != l.Origin() || u.Key.IsZero() || l.adoptTime(now)-at > KeyLife.Milliseconds() {
 		return nil
 	}
 	k, err := l.keyRecord(u.Key.Key)
@@ -243,7 +264,12 @@ func (l *Ledger) adoptKey(u *Update, now int64) error {
 // and at each flush as long as there are more, at least twice as many as came.
 func (l *Ledger) purgeKeys(now int64) error {
 	const every, least = 60_000, 1_000
-	if now-l.purged < every {
+	if l.tx.answered {
+		now = l.ageTime(now)
+	} else {
+		now = l.adoptTime(now)
+	}
+	if now >= l.purged && now-l.purged < every {
 		return nil
 	}
 	most := max(least, 2*len(l.tx.keys))

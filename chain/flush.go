@@ -14,12 +14,14 @@ type batchState struct {
 	updates map[ID]*Update    // received in this batch, or before and not applied yet
 	index   map[string][]byte // nil for what was taken back
 	keys    map[[16]byte]*keyRecord
-	states  map[string]*stagedState
-	chains  []*chainState // touched
-	woken   []*chainState // to be looked at again, in the next batch if this one is full
-	applied int           // in [Update.Cost]
-	own     []ownUpdate
-	effects Effects
+	// answered: a key was used on this node in this batch.
+	answered bool
+	states   map[string]*stagedState
+	chains   []*chainState // touched
+	woken    []*chainState // to be looked at again, in the next batch if this one is full
+	applied  int           // in [Update.Cost]
+	own      []ownUpdate
+	effects  Effects
 }
 
 type ownUpdate struct {

@@ -216,6 +216,66 @@ func TestKeyOfAClockFarBehind(t *testing.T) {
 	require.True(t, r.Repeated && r.Unchanged)
 }
 
+// A clock that is far ahead for a moment takes no key with it, neither where
+// others tell that it is wrong nor by the time gone on a node that is alone: not
+// of what is sent again meanwhile, nor of what is sent again afterwards.
+func TestKeysOutliveAClockFarAhead(t *testing.T) {
+	const now, year = 1_700_000_000_000, 365 * keyLife
+	for name, bound := range map[string]func(*party, int64){
+		"by the others' clocks": func(p *party, at int64) { require.NoError(t, p.ledger.SetLimit(at+10_000, at)) },
+		"by the time gone":      func(p *party, at int64) { p.ledger.SetKeyTime(at) },
+	} {
+		p := newParty(t, "a", "warehouse")
+		bound(p, now)
+		first, err := p.try(t, now, keyed("k", "order/1", `{"s":1}`))
+		require.NoError(t, err)
+		_, err = p.try(t, now, keyed("unchanged", "order/1", `{"s":1}`))
+		require.NoError(t, err)
+		bound(p, now+1000)
+		for i := range int64(3) {
+			_, err = p.try(t, now+year+i*61_000, keyed(fmt.Sprint(i), "order/2", `{"s":null}`))
+			require.NoError(t, err)
+		}
+		for _, at := range []int64{now + year, now + 2000} {
+			r, err := p.try(t, at, keyed("k", "order/1", `{"s":1}`))
+			require.NoError(t, err)
+			require.True(t, r.Repeated, name)
+			require.Equal(t, first.ID, r.ID)
+			r, err = p.try(t, at, keyed("unchanged", "order/1", `{"s":1}`))
+			require.NoError(t, err)
+			require.True(t, r.Repeated && r.Unchanged, name)
+		}
+	}
+}
+
+// While the own chain comes back from peers the clock may be anything. The keys
+// of its last day come back with it, and not all others.
+func TestAdoptedKeysAreAsOldAsTheChainSays(t *testing.T) {
+	const now, year = 1_700_000_000_000, 365 * keyLife
+	p := newParty(t, "a", "warehouse")
+	const days, each = 5, 40
+	for i := range days * each {
+		at := now + int64(i)*keyLife/each
+		_, err := p.try(t, at, keyed(fmt.Sprint(i), "order/1", fmt.Sprintf(`{"s":%d}`, i)))
+		require.NoError(t, err)
+	}
+	end := int64(now + days*keyLife)
+	for _, wrong := range []int64{end - year, end, end + year} {
+		q := newParty(t, "a", "warehouse")
+		for _, r := range p.runs {
+			require.Equal(t, chain.Accepted, q.accept(t, r, wrong).Verdict)
+		}
+		kept := len(storetest.Dump(t, q.store, []byte{'k'}, []byte{'k' + 1}))
+		if wrong >= end {
+			require.Less(t, kept, (days-1)*each)
+		}
+		r, err := q.try(t, end, keyed(fmt.Sprint(days*each-1), "order/1", fmt.Sprintf(`{"s":%d}`, days*each-1)))
+		require.NoError(t, err)
+		require.True(t, r.Repeated)
+		require.Equal(t, chain.Seq(days*each+1), r.ID.Seq)
+	}
+}
+
 // Keys go at least as fast as they come: a node that takes many a second does
 // not keep them for ever.
 func TestKeysArePurged(t *testing.T) {

@@ -41,7 +41,9 @@ type Ledger struct {
 	held    int // chains that wait
 	states  stateCache
 	tx      batchState
-	purged  int64 // when keys were looked through last, Unix milliseconds
+	// keysBy is the latest time that keys grow old by, and purged when they were
+	// looked through last, in Unix milliseconds; 0 for none and never.
+	keysBy, purged int64
 }
 
 // chainState is what the ledger knows of one chain.

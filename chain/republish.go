@@ -105,5 +105,6 @@ func (l *Ledger) add(u *Update, now int64) (Receipt, error) {
 	}
 	r := Receipt{ID: u.ID, Subject: u.Subject, HLC: u.HLC, Deps: u.Deps}
 	l.remember(u.Key, r, l.keyTime(now))
+	l.tx.answered = true
 	return r, nil
 }

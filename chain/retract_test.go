@@ -2,6 +2,7 @@ package chain_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -221,24 +222,34 @@ func TestFreezeRefusesEvidence(t *testing.T) {
 	}
 }
 
-// Freezes of chains that are not here are kept, and bounded.
+// However many freezes of unknown chains there are, and in whatever order they
+// come, nodes that have heard of the same ones have the same roots.
 func TestFreezesOfStrangers(t *testing.T) {
-	p := newParty(t, "honest", "reader")
-	for i := range 300 {
-		f := newForger(string(rune('a'+i%26)) + string(rune('a'+i/26)))
-		out, err := p.ledger.AcceptFreeze(chain.SignSeal(f.key, chain.Head{Origin: f.origin, Seq: 9, Hash: chain.Hash{1}}), 5000)
-		require.NoError(t, err)
-		want := chain.Accepted
-		if i >= 256 {
-			want = chain.Refused
+	const many = 600
+	p, q := newParty(t, "one", "reader"), newParty(t, "two", "reader")
+	var freezes []*chain.Freeze
+	for i := range many {
+		f := newForger(fmt.Sprint("unknown ", i))
+		freezes = append(freezes, chain.SignSeal(f.key, chain.Head{Origin: f.origin}))
+	}
+	for i := range freezes {
+		for at, f := range map[*party]*chain.Freeze{p: freezes[i], q: freezes[many-1-i]} {
+			f, err := chain.DecodeFreeze(f.Append(nil))
+			require.NoError(t, err)
+			out, err := at.ledger.AcceptFreeze(f, 5000)
+			require.NoError(t, err)
+			require.Equal(t, chain.Accepted, out.Verdict, i)
 		}
-		require.Equal(t, want, out.Verdict)
 	}
 	p.flush(t, 5000)
-	require.Len(t, p.archive.Freezes(), 256)
+	q.flush(t, 5000)
+	require.Len(t, p.archive.Freezes(), many)
+	require.Equal(t, p.ledger.Root(), q.ledger.Root())
+	require.Equal(t, p.ledger.SyncRoot(), q.ledger.SyncRoot())
 	require.Empty(t, p.archive.Chains())
 	p.open(t)
-	require.Len(t, p.ledger.Freezes(), 256)
+	require.Len(t, p.ledger.Freezes(), many)
+	require.Equal(t, q.ledger.Root(), p.ledger.Root())
 }
 
 // What a node had acknowledged beyond its freeze it says again under a new

@@ -56,7 +56,10 @@ const (
 // HashUpdate is the hash of an update: of the hash before it, its header and
 // the hash of its body, so that proofs need no bodies.
 func HashUpdate(prev Hash, header, body []byte) Hash {
-	bodyHash := sha256.Sum256(body)
+	return hashLink(prev, header, sha256.Sum256(body))
+}
+
+func hashLink(prev Hash, header []byte, bodyHash Hash) Hash {
 	h := sha256.New()
 	buf := make([]byte, 0, 256)
 	buf = append(buf, hashDomain...)

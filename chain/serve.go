@@ -104,8 +104,7 @@ func (a *Archive) sealed(info ChainInfo) (Seq, error) {
 	if info.Frozen == nil || end.Seq < info.Frozen.After {
 		return end.Seq, nil
 	}
-	lo, hi := appendUpdateKey(nil, ID{end.Origin, end.Seq}), appendChainKey(nil, keyUpdate, end.Origin)
-	it := a.store.Scan(lo, appendUint64(hi, ^uint64(0)))
+	it := a.store.Scan(appendUpdateKey(nil, ID{end.Origin, end.Seq}), appendUpdateKey(nil, ID{end.Origin, ^Seq(0)}))
 	for it.Next() {
 		id := ID{end.Origin, seqOfKey(it.Key())}
 		r, err := decodeRecord(id, it.Value())

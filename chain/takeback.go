@@ -7,14 +7,12 @@ import (
 	"slices"
 )
 
-// maxStrangers bounds the freezes that are kept of chains of which nothing is
-// here. Whoever is in the mesh can make keys, and chains that fork.
-const maxStrangers = 256
-
 // AcceptFreeze takes a freeze that was verified. The verdict is Accepted if it
 // counts from now on, also where its chain is not here, or not that far: then
 // it goes on up to the freeze only. It is Duplicate if one that is as low does
-// already. Whether an update is invalid can be told only by its chain, so that
+// already. None is refused for its number, also of chains of which nothing is here:
+// which came too late would differ from node to node, and their roots for ever. It
+// takes no more than the made-up chain would that it stops. Whether an update is invalid can be told only by its chain, so that
 // such a freeze is taken as the run that it holds, with that one's outcome: Gap
 // means that the chain is to be fetched first. The error is the store's. now is
 // in Unix milliseconds.
@@ -32,10 +30,6 @@ func (l *Ledger) AcceptFreeze(f *Freeze, now int64) (Outcome, error) {
 		return l.Accept(f.runs[0], now)
 	}
 	if c == nil {
-		if l.strangers() >= maxStrangers {
-			return Outcome{Verdict: Refused, Head: Head{Origin: f.Origin}, Err: fmt.Errorf(
-				"%w: freezes of more than %d chains that are not here", ErrTooLarge, maxStrangers)}, nil
-		}
 		c = l.chain(f.Origin)
 	}
 	out := Outcome{Verdict: Accepted}
@@ -55,16 +49,6 @@ func (l *Ledger) AcceptFreeze(f *Freeze, now int64) (Outcome, error) {
 	}
 	out.Head = c.tail.Head
 	return out, err
-}
-
-// strangers counts the freezes of chains of which nothing is here.
-func (l *Ledger) strangers() (n int) {
-	for _, c := range l.chains {
-		if c.frozen != nil && c.tail.Seq == 0 {
-			n++
-		}
-	}
-	return n
 }
 
 // stop ends a chain where a freeze says, unless it ends there or lower already.

@@ -3,6 +3,8 @@ package gossip
 import (
 	"slices"
 	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
 )
 
 // peerClock measures a peer: the round trip to it, and how far its wall clock
@@ -90,11 +92,13 @@ type Clock struct {
 	Offset time.Duration
 }
 
-// Clock compares the own wall clock with those of the live peers.
-func (e *Engine) Clock(at At) Clock {
+// Clock compares the own wall clock with those of the live peers that membership
+// takes for alive, which live names: each has one vote. Whoever else has a stream
+// has none, or a few made-up keys would decide what time it is.
+func (e *Engine) Clock(at At, live []chain.Origin) Clock {
 	offsets := []time.Duration{0}
 	for _, p := range e.ranked {
-		if d, ok := p.clock.offset(at); ok && p.live(at.Mono) {
+		if d, ok := p.clock.offset(at); ok && p.live(at.Mono) && slices.Contains(live, p.origin) {
 			offsets = append(offsets, d)
 		}
 	}

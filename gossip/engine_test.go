@@ -62,9 +62,39 @@ func TestOwnClockIsSet(t *testing.T) {
 	year := 365 * 24 * time.Hour
 	for _, set := range []time.Duration{0, year, -year, time.Minute} {
 		later := gossip.At{Mono: at.Mono + time.Second, Wall: at.Wall + 1000 + set.Milliseconds()}
-		if c := e.Clock(later); c.Count != 3 || c.Offset != set {
+		if c := e.Clock(later, []chain.Origin{{1}, {2}}); c.Count != 3 || c.Offset != set {
 			t.Errorf("a clock that was set by %v is off by %+v", set, c)
 		}
+	}
+}
+
+// Whoever connects has no vote on what time it is: only members that are alive
+// have, and each has one.
+func TestClockCountsMembersOnly(t *testing.T) {
+	at := gossip.At{Mono: time.Second, Wall: 1_700_000_000_000}
+	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})
+	tells := func(p chain.Origin, wall int64) {
+		e.PeerUp(at, p)
+		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+		e.Message(at, p, &gossip.Ping{Echo: uint32(at.Mono / time.Microsecond), Wall: uint64(wall)})
+	}
+	members := []chain.Origin{{1}, {2}, {3}, {2}}
+	for _, o := range members[:2] {
+		tells(o, at.Wall)
+	}
+	want := gossip.Clock{Count: 3}
+	for i := range byte(8) {
+		tells(chain.Origin{100 + i}, at.Wall+3_600_000)
+		if c := e.Clock(at, members); c != want {
+			t.Fatalf("%d strangers make it %+v", i+1, c)
+		}
+	}
+	tells(chain.Origin{3}, at.Wall+3_600_000)
+	if c := e.Clock(at, members); c.Count != 4 || c.Offset != 0 {
+		t.Errorf("with a third member %+v", c)
+	}
+	if c := e.Clock(at, members[2:]); c.Count != 3 || c.Offset != 0 {
+		t.Errorf("of two members %+v", c)
 	}
 }
 

@@ -100,7 +100,7 @@ type Exchange struct {
 	meters  exchangeMeters
 	// closings bounds what is logged of streams that are closed for what came on them.
 	closings closings
-	keys     sync.Map // chain.Origin to ed25519.PublicKey, of chains seen but perhaps not committed
+	keys     pendingKeys // of chains seen but perhaps not committed
 
 	engine *Engine                    // of the loop alone
 	links  map[chain.Origin]*linkLoop // of the loop alone

@@ -222,13 +222,9 @@ func (x *Exchange) key(l *linkLoop, o chain.Origin) ed25519.PublicKey {
 		return l.link.PeerKey()
 	}
 	if key, ok := x.ledger.Key(o); ok {
-		x.keys.Delete(o)
 		return key
 	}
-	if key, ok := x.keys.Load(o); ok {
-		return key.(ed25519.PublicKey)
-	}
-	return nil
+	return x.keys.get(o)
 }
 
 // learnKey keeps the key of a verified genesis until the ledger has it.
@@ -237,7 +233,7 @@ func (x *Exchange) learnKey(r *chain.Run) {
 		return
 	}
 	if g, err := chain.DecodeGenesis(r.Entries[0].Body); err == nil {
-		x.keys.Store(r.Origin, g.Key)
+		x.keys.put(r.Origin, g.Key)
 	}
 }
 

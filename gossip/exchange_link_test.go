@@ -50,3 +50,35 @@ func TestStrangersAreForgotten(t *testing.T) {
 		require.Equal(t, member, peers[0].Origin)
 	})
 }
+
+// A flood of made-up chains, none of which the ledger takes, leaves a bounded
+// number of keys behind.
+func TestKeysOfMadeUpChainsAreBounded(t *testing.T) {
+	x := NewExchange(Config{Transport: NewHub().Transport(make(ed25519.PublicKey, ed25519.PublicKeySize), Tags{Name: "a"})}, emptyLedger{})
+	defer x.Close()
+	l := &linkLoop{link: endedStream{chain.Origin{1}}}
+	const flood = 2 * pendingKeysMost
+	genesis := func(i int) *chain.Run {
+		seed := make([]byte, ed25519.SeedSize)
+		seed[0], seed[1] = byte(i), byte(i>>8)
+		key := ed25519.NewKeyFromSeed(seed)
+		public := key.Public().(ed25519.PublicKey)
+		tail := chain.Tail{Head: chain.Head{Origin: chain.OriginOf(public)}}
+		g := chain.Genesis{Key: public, Node: "n", Authority: "a"}
+		e := tail.Extend(&chain.Update{Kind: chain.KindGenesis, HLC: chain.HLCOf(1), Delta: g.AppendBody(nil)})
+		return &chain.Run{Origin: tail.Origin, First: 1, Entries: []chain.Entry{e}, Signature: chain.Sign(key, tail.Head)}
+	}
+	for i := range flood {
+		for range 2 {
+			known, err := x.verifyRun(l, genesis(i))
+			require.NoError(t, err)
+			require.True(t, known)
+		}
+	}
+	require.Len(t, x.keys.keys, pendingKeysMost)
+	require.Len(t, x.keys.ring, pendingKeysMost)
+	require.Nil(t, x.key(l, genesis(0).Origin))
+	for i := flood - pendingKeysMost; i < flood; i++ {
+		require.NotNil(t, x.key(l, genesis(i).Origin))
+	}
+}

@@ -66,8 +66,14 @@ func (x *Exchange) isMember(o chain.Origin) bool {
 // number of members that the node knows of, this one included. Of more of them
 // that membership knows it takes account itself.
 func (x *Exchange) Converged(held, known int) (converged bool) {
-	var live []chain.Origin
-	there := 0
+	live, there := x.live()
+	x.ask(func(at At) { converged = x.engine.Converged(at, held, live, max(known, there)) })
+	return converged
+}
+
+// live are the other members that are alive, there the number of all that have
+// not left, this one included.
+func (x *Exchange) live() (live []chain.Origin, there int) {
 	for _, m := range x.known() {
 		if m.Status != StatusLeft {
 			there++
@@ -76,8 +82,7 @@ func (x *Exchange) Converged(held, known int) (converged bool) {
 			live = append(live, m.Origin)
 		}
 	}
-	x.ask(func(at At) { converged = x.engine.Converged(at, held, live, max(known, there)) })
-	return converged
+	return live, there
 }
 
 // OwnHeads returns what each connected peer says of the own chain.
@@ -93,9 +98,10 @@ func (x *Exchange) ClockHeld(held []chain.ID) (applied map[chain.Origin]map[chai
 	return applied
 }
 
-// Clock compares wall clocks.
+// Clock compares the wall clocks of the members.
 func (x *Exchange) Clock() (c Clock) {
-	x.ask(func(at At) { c = x.engine.Clock(at) })
+	live, _ := x.live()
+	x.ask(func(at At) { c = x.engine.Clock(at, live) })
 	return c
 }
 

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"bytes"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -230,6 +231,27 @@ func TestMembersFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, membersFileName), []byte("{"), 0o600))
 	_, err = readMembersFile(dir)
 	require.Error(t, err)
+}
+
+// A process that is killed while it writes leaves a temporary file, and the next
+// start removes it, and those that earlier versions left. Nothing else is touched.
+func TestMembersFileIsSwept(t *testing.T) {
+	dir := t.TempDir()
+	_, first, err := OpenMemory(dir, time.Now(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	for _, name := range []string{"members.json.tmp", "members.json.1234567", "members.json.9", "other.json.1", "members.jsonl"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o600))
+	}
+	_, second, err := OpenMemory(dir, time.Now(), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.Greater(t, second, first)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	require.Equal(t, []string{"members.json", "members.jsonl", "other.json.1"}, names)
 }
 
 func FuzzMembersFile(f *testing.F) {

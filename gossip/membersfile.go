@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -84,7 +85,9 @@ func (f membersFile) write(dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", membersFileName, err)
 	}
-	tmp, err := os.CreateTemp(dir, membersFileName+".*")
+	// The directory is one process's, and one name leaves no heap of files behind
+	// where that is killed.
+	tmp, err := os.OpenFile(filepath.Join(dir, membersFileName+".tmp"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", membersFileName, err)
 	}
@@ -95,6 +98,21 @@ func (f membersFile) write(dir string) (err error) {
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", membersFileName, errors.Join(err, os.Remove(tmp.Name())))
+	}
+	return nil
+}
+
+// sweepMembersFile removes what writes that were cut short have left: earlier
+// versions gave each temporary file a name of its own.
+func sweepMembersFile(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), membersFileName+".") && e.Type().IsRegular() {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove what is left of %s: %w", membersFileName, err)
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func (n *scriptNode) print() {
 			live = append(live, p.Origin)
 		}
 	}
-	progress, clock := n.engine.Progress(), n.engine.Clock(n.at())
+	progress, clock := n.engine.Progress(), n.engine.Clock(n.at(), live)
 	w.printf("%s has %s, %d of %d, converged: %v, clocks: %d, own off by %v", n.name, strings.Join(has, " "), progress.Have, progress.Want,
 		n.engine.Converged(n.at(), 0, live, len(live)+1), clock.Count, clock.Offset.Round(time.Millisecond))
 	for _, p := range n.engine.Peers() {

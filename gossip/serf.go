@@ -106,6 +106,9 @@ func OpenMemory(dir string, now time.Time, log *slog.Logger) (Memory, uint64, er
 	if m.file, err = readMembersFile(dir); err != nil {
 		log.Warn("known members lost; joining only those configured", "error", err)
 	}
+	if err := sweepMembersFile(dir); err != nil {
+		log.Warn("temporary files stay", "error", err)
+	}
 	epoch := m.file.nextEpoch(now)
 	return m, epoch, m.file.write(dir)
 }

@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -53,7 +52,7 @@ func (b backend) Applied(ctx context.Context, f chain.Frontier) error {
 func (b backend) Update(id chain.ID) (*chain.Update, api.UpdateState, error) {
 	u, err := b.n.archive.Update(id)
 	if err != nil {
-		return nil, api.UpdateState{}, notFound(err)
+		return nil, api.UpdateState{}, err
 	}
 	applied := b.n.archive.Frontier()
 	state := api.UpdateState{Applied: applied.Has(id), Authority: b.n.archive.Authority(id.Origin)}
@@ -73,18 +72,11 @@ func (b backend) Update(id chain.ID) (*chain.Update, api.UpdateState, error) {
 	return u, state, nil
 }
 
-func notFound(err error) error {
-	if errors.Is(err, chain.ErrNotFound) {
-		return fmt.Errorf("%w: %w", api.ErrNotFound, err)
-	}
-	return err
-}
-
 func (b backend) View(subject string) (*chain.State, <-chan struct{}, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), publishGrace)
 	defer cancel()
 	s, changed, err := b.n.archive.View(ctx, subject)
-	return s, changed, notFound(err)
+	return s, changed, err
 }
 
 // publishGrace bounds how long a read waits for a commit under way.
@@ -109,12 +101,16 @@ func (b backend) History(subject string) iter.Seq2[*chain.Update, error] {
 func (b backend) Chain(origin chain.Origin, from chain.Seq, limit int) (*api.ChainPage, error) {
 	info, updates, seals, err := b.n.archive.Page(origin, from, limit)
 	if err != nil {
-		return nil, notFound(err)
+		return nil, err
 	}
-	return &api.ChainPage{
+	page := &api.ChainPage{
 		Origin: origin, Authority: info.Genesis.Authority, Node: info.Genesis.Node, PublicKey: info.Genesis.Key,
-		Head: info.Received.Seq, Updates: updates, Seals: seals,
-	}, nil
+		Head: info.Received.Seq, Updates: updates, Seals: seals, Frozen: info.Frozen,
+	}
+	if from+chain.Seq(len(updates)) > page.Head {
+		page.Cover, err = b.n.archive.Cover(info)
+	}
+	return page, err
 }
 
 func (b backend) Authority(o chain.Origin) string { return b.n.archive.Authority(o) }

@@ -93,6 +93,10 @@ type Config struct {
 	Gatherer prometheus.Gatherer
 	// Version is what the node says it is. Default: that of the module.
 	Version string
+
+	// lossSaid: the directory was opened right before, under an origin that could
+	// not be continued, and what its store has lost was said then.
+	lossSaid bool
 }
 
 const (

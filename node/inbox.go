@@ -42,8 +42,11 @@ type peerQueue struct {
 }
 
 const (
-	// inboxQueue bounds what waits of one peer, in cost, but for one arrival.
+	// inboxQueue bounds what waits of one peer and inboxBytes what waits of all,
+	// of which each has an equal part then; but one arrival of each may wait. Both
+	// are in cost.
 	inboxQueue = 4 << 20
+	inboxBytes = 32 << 20
 	// inboxTurn is what a peer has taken in one turn.
 	inboxTurn = 64 << 10
 )
@@ -81,7 +84,7 @@ func (i *inbox) offer(a *arrival) (wait <-chan struct{}, ok bool) {
 		i.queues[a.from] = q
 		i.turns = append(i.turns, q)
 	}
-	if q.cost > 0 && q.cost+a.cost > inboxQueue {
+	if q.cost > 0 && q.cost+a.cost > min(inboxQueue, inboxBytes/len(i.queues)) {
 		if q.room == nil {
 			q.room = make(chan struct{})
 		}

@@ -92,3 +92,26 @@ func TestInboxHoldsBackWhoFillsIt(t *testing.T) {
 		require.Nil(t, i.take())
 	})
 }
+
+// However many peers there are, what waits of all is bounded.
+func TestInboxIsBounded(t *testing.T) {
+	i := newInbox()
+	waits := 0
+	for n := range 64 {
+		p := chain.Origin{1, byte(n)}
+		for range 8 {
+			wait, ok := i.offer(&arrival{from: p, cost: inboxQueue / 8})
+			require.True(t, ok)
+			if wait != nil {
+				waits++
+			}
+		}
+	}
+	total := 0
+	for _, q := range i.queues {
+		total += q.cost
+		require.NotZero(t, q.cost, "each has something")
+	}
+	require.LessOrEqual(t, total, 3*inboxBytes/2)
+	require.NotZero(t, waits)
+}

@@ -25,6 +25,9 @@ type mesh struct {
 
 	clocksOff map[chain.Origin]bool // members that were said to have a clock that is off; of the watch alone
 	heldSaid  time.Time             // when held updates were last warned of; of the watch alone
+	// formerEnds are the freezes of former origins as they were when what they took
+	// back was published again; of the watch alone.
+	formerEnds map[chain.Origin]chain.Seq
 
 	mu    sync.Mutex // protects what follows
 	acked core.Acks
@@ -131,6 +134,7 @@ func (n *Node) watchMesh(quit, done chan struct{}) {
 		case <-tick.C:
 			n.lookAtClock()
 			n.lookAtHeld()
+			n.lookAtFormer()
 			n.storeKnown()
 		}
 	}

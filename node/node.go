@@ -80,6 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		if err := rekey(cfg, err); err != nil {
 			return nil, err
 		}
+		cfg.lossSaid = true
 		n, err = openWhole(ctx, cfg)
 	}
 	if err != nil {

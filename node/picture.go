@@ -187,7 +187,7 @@ func (n *Node) Forget(_ context.Context, name string) error {
 	n.mesh.mu.Unlock()
 	switch {
 	case errors.Is(err, gossip.ErrMemberAlive):
-		return fmt.Errorf("member %q: %w", name, api.ErrAlive)
+		return fmt.Errorf("%w: %q", api.ErrAlive, name)
 	case errors.Is(err, gossip.ErrNoMember) && remembered:
 		return nil
 	case errors.Is(err, gossip.ErrNoMember):

@@ -41,9 +41,12 @@ func (n *Node) recover(ctx context.Context) error {
 	}
 	ownLost := false
 	for _, h := range lost {
+		ownLost = ownLost || h.Origin == n.info.Origin
+		if n.cfg.lossSaid {
+			continue
+		}
 		n.log.Warn("the store lost the end of a chain: it is fetched again from peers", "origin", h.Origin,
 			"noted", h.Seq, "have", n.archive.Head(h.Origin).Seq)
-		ownLost = ownLost || h.Origin == n.info.Origin
 	}
 	n.awaitClocks()
 	frozen := n.archive.Frozen(n.info.Origin)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
+	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/node/core"
 )
 
@@ -38,13 +40,48 @@ func (n *Node) settleOwnOrFail(quit context.Context) {
 }
 
 func (n *Node) republisher() *core.Republisher {
-	r := &core.Republisher{Archive: n.archive, Ledger: n.ledger}
+	return &core.Republisher{Archive: n.archive, Ledger: n.ledger, Former: n.formerOrigins()}
+}
+
+// formerOrigins are those that this node has left, oldest first.
+func (n *Node) formerOrigins() (former []chain.Origin) {
 	if n.dir != nil {
-		for _, former := range n.dir.Identity().Previous {
-			r.Former = append(r.Former, former.Origin)
+		for _, k := range n.dir.Identity().Previous {
+			former = append(former, k.Origin)
 		}
 	}
-	return r
+	return former
+}
+
+// lookAtFormer publishes again what a freeze of a former origin took back since
+// the start. It is the watch's: while the clock keeps the node from publishing, or
+// the own chain is not back, the next look does it.
+func (n *Node) lookAtFormer() {
+	select {
+	case <-n.state.appendable:
+	default:
+		return
+	}
+	ends := map[chain.Origin]chain.Seq{}
+	for _, o := range n.formerOrigins() {
+		if f := n.archive.Frozen(o); f != nil {
+			ends[o] = f.After
+		}
+	}
+	if maps.Equal(ends, n.mesh.formerEnds) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), watchEvery)
+	defer cancel()
+	switch err := n.republishNow(ctx); {
+	case err == nil:
+		n.mesh.formerEnds = ends
+	case errors.Is(err, errClocksUnknown), errors.Is(err, ErrClockSkew), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, chain.ErrClosed), errors.Is(err, chain.ErrStoreFailed):
+	default:
+		n.mesh.formerEnds = ends
+		n.log.Error("what a freeze had taken back is not published again before the next start", "err", err)
+	}
 }
 
 // republish publishes again, on the own chain, what this node had acknowledged
@@ -52,23 +89,30 @@ func (n *Node) republisher() *core.Republisher {
 // chain may be appended to, before anything else is. While the clock keeps the
 // node from publishing, it waits.
 func (n *Node) republish(ctx context.Context) error {
-	r := n.republisher()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	for {
+		err := n.republishNow(ctx)
+		if !errors.Is(err, errClocksUnknown) && !errors.Is(err, ErrClockSkew) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// republishNow does it without waiting for the clock.
+func (n *Node) republishNow(ctx context.Context) error {
+	r := n.republisher()
 	for {
 		again, err := r.Next()
 		if again == nil || err != nil {
 			return err
 		}
-		switch err := n.publishAgain(ctx, r, again); {
-		case errors.Is(err, errClocksUnknown), errors.Is(err, ErrClockSkew):
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-tick.C:
-			}
-			continue
-		case err != nil:
+		if err := n.publishAgain(ctx, r, again); err != nil {
 			return err
 		}
 		n.log.Warn("published again, under the new origin, what a freeze had taken back", "was", again.Was, "updates", len(again.Updates),

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -71,4 +72,28 @@ func TestOldCopyPutBack(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What the store has lost is said once, though the node is opened twice where it
+// goes on under a new origin.
+func TestLossIsSaidOnce(t *testing.T) {
+	base := t.TempDir()
+	dir, backup, log := filepath.Join(base, "data"), filepath.Join(base, "backup"), &lines{}
+	c := node.Config{Name: "wh-1", DataDir: dir}
+	life := func(delta string) chain.ID {
+		n := open(t, c)
+		id := publish(t, n, "order/1", delta)
+		require.NoError(t, n.Close())
+		return id
+	}
+	life(`{"a":1}`)
+	copyTree(t, dir, backup)
+	last := life(`{"a":2}`)
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "db")))
+	copyTree(t, filepath.Join(backup, "db"), filepath.Join(dir, "db"))
+	c.Logger = slog.New(slog.NewJSONHandler(log, nil))
+	require.NotEqual(t, last.Origin, life(`{"a":3}`).Origin)
+	said := log.with(t, "lost the end of a chain")
+	require.Len(t, said, 1)
+	require.Equal(t, last.Origin.String(), said[0]["origin"])
 }

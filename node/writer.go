@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,7 +69,7 @@ func (n *Node) heard(c *core.Committed) {
 		if !ok && f.Origin != n.info.Origin {
 			continue
 		}
-		n.log.Error("chain frozen: nothing of it counts after this seq; "+freezeAdvice(f, n.info.Origin), "origin", f.Origin,
+		n.log.Error("chain frozen: nothing of it counts after this seq; "+n.freezeAdvice(f), "origin", f.Origin,
 			"authority", n.archive.Authority(f.Origin), "after", f.After, "reason", f.Reason.String(), "detail", f.Detail, "not_logged", over)
 	}
 	if n.mesh != nil {
@@ -77,9 +78,14 @@ func (n *Node) heard(c *core.Committed) {
 }
 
 // freezeAdvice says what is to be done about a freeze.
-func freezeAdvice(f *chain.Freeze, self chain.Origin) string {
+func (n *Node) freezeAdvice(f *chain.Freeze) string {
+	successor := func(c chain.ChainInfo) bool { return c.Genesis.Predecessor == f.Origin }
 	switch {
-	case f.Origin == self:
+	case slices.Contains(n.formerOrigins(), f.Origin):
+		return "it is one that this node has left for a new origin, under which it publishes again what it had acknowledged beyond"
+	case f.Origin != n.info.Origin && slices.ContainsFunc(n.archive.Chains(), successor):
+		return "its node goes on under a new origin already; see to it that no copy of its data directory runs elsewhere"
+	case f.Origin == n.info.Origin:
 		return "it is this node's own: see to it that no copy of the data directory runs elsewhere, then restart this node; " +
 			"it goes on under a new origin and publishes again what it had acknowledged beyond"
 	case f.Reason == chain.FreezeFork:

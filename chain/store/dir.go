@@ -90,6 +90,9 @@ func OpenDir(path string, o DirOptions) (*Dir, error) {
 	if err := d.load(o); err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
+	if err := d.sweep(); err != nil {
+		return nil, errors.Join(fmt.Errorf("data directory %s: %w", path, err), lock.release())
+	}
 	if err := lock.sign(); err != nil {
 		return nil, errors.Join(fmt.Errorf("data directory %s: %w", path, err), lock.release())
 	}
@@ -189,6 +192,15 @@ func (d *Dir) begin(o DirOptions) error {
 	}
 	d.id, d.unchanged, d.fresh = id, true, true
 	return nil
+}
+
+// sweep removes what writes that were cut short have left.
+func (d *Dir) sweep() error {
+	var err error
+	for _, name := range []string{identityFile, noteFile, markFile} {
+		err = errors.Join(err, d.files.remove(filepath.Join(d.path, name+tempSuffix)))
+	}
+	return err
 }
 
 // Path is the directory's absolute path.

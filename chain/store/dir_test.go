@@ -148,6 +148,27 @@ func TestDirKeepsItsNode(t *testing.T) {
 	}
 }
 
+// What a process that was killed within a write has left is gone after the next
+// opening; a temporary identity has the key in it.
+func TestDirIsSwept(t *testing.T) {
+	noLeaks(t)
+	path := filepath.Join(t.TempDir(), "node")
+	closeDir(t, openDir(t, path, store.DirOptions{Name: "wh-1"}))
+	before := tree(t, path)
+	for _, name := range []string{"identity.json.tmp", "heads.tmp", "damaged.tmp"} {
+		if err := os.WriteFile(filepath.Join(path, name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := store.OpenDir(path, store.DirOptions{Name: "other"}); err == nil || tree(t, path) == before {
+		t.Errorf("the directory of another was touched (%v)", err)
+	}
+	closeDir(t, openDir(t, path, store.DirOptions{}))
+	if after := tree(t, path); after != before {
+		t.Errorf("left after the opening:\n%s\nbefore:\n%s", after, before)
+	}
+}
+
 func TestDirDefaults(t *testing.T) {
 	d := openDir(t, t.TempDir(), store.DirOptions{DefaultName: "host-7946"})
 	if id := d.Identity(); id.Name != "host-7946" || id.Authority != "host-7946" {

@@ -30,10 +30,13 @@ type syncWriter interface {
 	Sync() error
 }
 
+// tempSuffix follows a file's name in that of the one which is to replace it.
+const tempSuffix = ".tmp"
+
 // replaceFile durably puts a file in the place of the one at path, whole or
 // not at all. content is told the temporary file, whose inode the rename keeps.
 func replaceFile(disk files, path string, content func(temp string) ([]byte, error)) error {
-	temp := path + ".tmp"
+	temp := path + tempSuffix
 	if err := disk.remove(temp); err != nil {
 		return err
 	}

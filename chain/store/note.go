@@ -79,7 +79,7 @@ func writeNote(disk vfs.FS, path string, note []byte) error {
 	if len(note) > MaxNote {
 		return fmt.Errorf("a note of %d bytes, at most %d", len(note), MaxNote)
 	}
-	temp := path + ".tmp"
+	temp := path + tempSuffix
 	f, err := disk.Create(temp, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err

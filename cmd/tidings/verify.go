@@ -21,7 +21,8 @@ type verifyCmd struct {
 // Help is the long text of the command.
 func (c *verifyCmd) Help() string {
 	return "The node is not taken at its word: the chain is fetched whole and every hash, signature and field is computed here, from" +
-		" the public key that the origin is the hash of. The exit status is 1 if any chain does not hold."
+		" the public key that the origin is the hash of. The exit status is 1 if any chain does not hold. A chain that was frozen holds" +
+		" up to there: that it was, and why, is the node's word."
 }
 
 // verdict is what was found of one chain.
@@ -33,6 +34,8 @@ type verdict struct {
 	Seals     int    `json:"seals"`    // signatures checked
 	OK        bool   `json:"ok"`
 	Error     string `json:"error,omitempty"`
+	// Frozen is where and why the chain was ended, as the node says, where it was.
+	Frozen *frozenJSON `json:"frozen,omitempty"`
 }
 
 // Run checks one chain, or all that a node has.
@@ -98,8 +101,11 @@ func printVerdicts(s *session, all []verdict) error {
 	for i := range all {
 		v := &all[i]
 		result := "ok"
-		if !v.OK {
+		switch {
+		case !v.OK:
 			result = "BAD: " + v.Error
+		case v.Frozen != nil:
+			result = "ok, and " + v.Frozen.String()
 		}
 		t.row(v.Origin, v.Authority, v.Node, strconv.FormatUint(v.Verified, 10), strconv.Itoa(v.Seals), result)
 	}
@@ -113,11 +119,36 @@ type chainPageJSON struct {
 	Node      string            `json:"node"`
 	PublicKey string            `json:"public_key"`
 	Updates   []chainUpdateJSON `json:"updates"`
-	Seals     []struct {
-		Seq       uint64 `json:"seq"`
-		Signature string `json:"signature"`
-	} `json:"seals"`
-	Head uint64 `json:"head"`
+	Seals     []sealJSON        `json:"seals"`
+	Head      uint64            `json:"head"`
+	Frozen    *frozenJSON       `json:"frozen"`
+	Evidence  *evidenceJSON     `json:"evidence"`
+}
+
+type sealJSON struct {
+	Seq       uint64 `json:"seq"`
+	Signature string `json:"signature"`
+}
+
+// frozenJSON is where and why a chain was ended.
+type frozenJSON struct {
+	After  uint64 `json:"after"`
+	Reason string `json:"reason"`
+	Detail string `json:"detail"`
+}
+
+func (f *frozenJSON) String() string {
+	return fmt.Sprintf("frozen after seq %d (%s: %s)", f.After, f.Reason, f.Detail)
+}
+
+// evidenceJSON leads from the last update of a chain that was ended to the seal
+// that covers it.
+type evidenceJSON struct {
+	Links []struct {
+		Header   string `json:"header"`
+		BodyHash string `json:"body_hash"`
+	} `json:"links"`
+	Seal sealJSON `json:"seal"`
 }
 
 // chainUpdateJSON is an update with what its hash is made of: the hash before
@@ -145,9 +176,12 @@ func verifyChain(s *session, caller *caller, o chain.Origin) (*verdict, error) {
 		if _, err := caller.get(s.ctx, "/v1/chains/"+o.String(), q, &page); err != nil {
 			return nil, err
 		}
-		out.Authority, out.Node = page.Authority, page.Node
+		out.Authority, out.Node, out.Frozen = page.Authority, page.Node, page.Frozen
 		err := v.page(&page)
 		more := err == nil && len(page.Updates) > 0 && uint64(v.tail.Seq) < page.Head
+		if err == nil && !more && page.Evidence != nil {
+			err = v.evidence(page.Evidence)
+		}
 		if err == nil && !more {
 			err = v.end(&page)
 		}
@@ -257,12 +291,35 @@ func sameFields(u *chain.Update, authority string, j *chainUpdateJSON) error {
 }
 
 // seal checks a signature over the chain up to its tail.
-func (v *verifier) seal(signature string) error {
+func (v *verifier) seal(signature string) error { return v.cover(&chain.Cover{}, signature) }
+
+// evidence checks the signature that covers the tail of a chain which was ended
+// within a run: the run's own, further on.
+func (v *verifier) evidence(j *evidenceJSON) error {
+	c := &chain.Cover{}
+	for i := range j.Links {
+		header, err := decodeBase64(j.Links[i].Header)
+		if err != nil {
+			return fmt.Errorf("evidence %d: header: %w", i, err)
+		}
+		body, err := chain.ParseHash(j.Links[i].BodyHash)
+		if err != nil {
+			return fmt.Errorf("evidence %d: body_hash: %w", i, err)
+		}
+		c.Links = append(c.Links, chain.Link{Header: header, Body: body})
+	}
+	return v.cover(c, j.Seal.Signature)
+}
+
+// cover checks a signature over the chain up to its tail and the links that
+// follow it.
+func (v *verifier) cover(c *chain.Cover, signature string) error {
 	raw, err := decodeBase64(signature)
 	if err != nil || len(raw) != ed25519.SignatureSize {
-		return fmt.Errorf("seal of %s.%d: not a signature", v.tail.Origin, v.tail.Seq)
+		return fmt.Errorf("seal of %s.%d: not a signature", v.tail.Origin, v.tail.Seq+chain.Seq(len(c.Links)))
 	}
-	if err := chain.VerifySeal(v.tail.Key(), v.tail.Head, [ed25519.SignatureSize]byte(raw)); err != nil {
+	c.Seal.Signature = [ed25519.SignatureSize]byte(raw)
+	if err := c.Verify(v.tail.Key(), v.tail.Head); err != nil {
 		return err
 	}
 	v.sealed = v.tail.Seq

@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -23,6 +26,22 @@ type madeChain struct {
 	key     ed25519.PublicKey
 	named   string // the authority that the page names
 	most    int    // updates that a page holds
+	ended   map[string]any
+}
+
+// end ends the chain after n updates: what follows is told as evidence only.
+func (m *madeChain) end(n int) {
+	var links []any
+	for _, u := range m.updates[n:] {
+		body := sha256.Sum256(u["delta"].(json.RawMessage))
+		links = append(links, map[string]any{"header": u["header"], "body_hash": hex.EncodeToString(body[:])})
+	}
+	m.ended = map[string]any{
+		"frozen":   map[string]any{"after": n, "reason": "fork", "detail": "seq was signed twice"},
+		"evidence": map[string]any{"links": links, "seal": m.seals[len(m.seals)-1]},
+	}
+	m.updates, m.head = m.updates[:n], n
+	m.seals = m.seals[:n/2]
 }
 
 // makeChain makes a chain of a genesis and n updates, sealed at every second
@@ -67,9 +86,13 @@ func makeChain(t *testing.T, n int) *madeChain {
 	return m
 }
 
+func (m *madeChain) evidence() map[string]any { return m.ended["evidence"].(map[string]any) }
+
+func (m *madeChain) link() map[string]any { return m.evidence()["links"].([]any)[0].(map[string]any) }
+
 // serve answers for a page of the chain, and for a mesh that has it.
 func (m *madeChain) serve(w http.ResponseWriter, r *http.Request, _ []byte) {
-	var answer any
+	var answer map[string]any
 	if r.URL.Path == "/v1/mesh" {
 		answer = map[string]any{"chains": []any{map[string]any{"origin": m.origin}}}
 	} else {
@@ -83,6 +106,7 @@ func (m *madeChain) serve(w http.ResponseWriter, r *http.Request, _ []byte) {
 			"origin": m.origin, "authority": m.named, "node": "wh-1", "public_key": base64.StdEncoding.EncodeToString(m.key),
 			"updates": m.updates[min(from-1, end):end], "seals": m.seals, "head": m.head,
 		}
+		maps.Copy(answer, m.ended)
 	}
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -96,6 +120,18 @@ func TestVerify(t *testing.T) {
 	call(t, "verify", m.origin.String(), "-o", "json", "--endpoints", f.server.URL).
 		want(t, exitDone, `"verified":7,"seals":4,"ok":true}`, "")
 	call(t, "verify", strings.Repeat("0", 26), "--endpoints", f.server.URL).want(t, exitNotFound, "", "not_found")
+}
+
+// What is good of a run that ends in something else has no signature but the
+// run's own.
+func TestVerifyOfAFrozenChain(t *testing.T) {
+	m := makeChain(t, 6)
+	m.end(5)
+	f := newFake(t, m.serve)
+	call(t, "verify", "--endpoints", f.server.URL).
+		want(t, exitDone, "warehouse  wh-1  5         3      ok, and frozen after seq 5 (fork: seq was signed twice)", "")
+	call(t, "verify", m.origin.String(), "-o", "json", "--endpoints", f.server.URL).
+		want(t, exitDone, `"verified":5,"seals":3,"ok":true,"frozen":{"after":5,"reason":"fork","detail":"seq was signed twice"}}`, "")
 }
 
 func TestVerifyFindsEveryForgery(t *testing.T) {
@@ -138,6 +174,12 @@ func TestVerifyFindsEveryForgery(t *testing.T) {
 		{"not a seal", func(m *madeChain) { m.seals[1]["signature"] = "AAAA" }, "not a signature"},
 		{"key", func(m *madeChain) { m.key = stranger.Public().(ed25519.PublicKey) }, "public_key"},
 		{"authority", func(m *madeChain) { m.named = "payments" }, "its genesis says"},
+		{"cut short, with evidence", func(m *madeChain) { m.end(5); m.updates, m.head = m.updates[:3], 3 }, "bad signature"},
+		{"evidence of another end", func(m *madeChain) { m.end(5); m.evidence()["links"] = nil }, "bad signature"},
+		{"evidence is not a header", func(m *madeChain) { m.end(5); m.link()["header"] = "?" }, "header"},
+		{"evidence is not a hash", func(m *madeChain) { m.end(5); m.link()["body_hash"] = "?" }, "body_hash"},
+		{"evidence without a seal", func(m *madeChain) { m.end(5); delete(m.evidence(), "seal") }, "not a signature"},
+		{"frozen without evidence", func(m *madeChain) { m.end(5); delete(m.ended, "evidence") }, "updates after 4 have no signature"},
 		{"nothing", func(m *madeChain) { m.updates, m.head = nil, 0 }, "no updates"},
 	}
 	for _, c := range cases {

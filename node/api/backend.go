@@ -99,6 +99,11 @@ type ChainPage struct {
 	Head      chain.Seq // newest received
 	Updates   []chain.ChainUpdate
 	Seals     []chain.Seal
+	// Frozen is where and why the chain was ended, nil if it was not.
+	Frozen *chain.Freeze
+	// Cover is the seal of the head, where the head is in the page, or below it,
+	// and has none of its own: the chain was ended within a run.
+	Cover *chain.Cover
 }
 
 // Changes is a batch of the feed.

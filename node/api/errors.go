@@ -1,12 +1,16 @@
 package api
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
 
 // Failures of a Backend that the interface answers by a code of their own;
 // chain's (DraftError, ErrKeyReused, ErrCursor, ErrStoreFailed, ErrClosed, ...)
 // come besides. Anything else is a 500 that is logged.
 var (
-	ErrNotFound  = errors.New("not found")
+	ErrNotFound  = chain.ErrNotFound
 	ErrBehind    = errors.New("not applied here yet")
 	ErrBusy      = errors.New("outbox is full")
 	ErrNotReady  = errors.New("not ready")

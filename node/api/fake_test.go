@@ -48,6 +48,8 @@ type fake struct {
 	diverged  bool
 	readiness Readiness
 	retracted []chain.Retraction
+	ended     *chain.Freeze
+	cover     *chain.Cover
 	pages     int // updates that one call of Changes looks at, 0 for all
 }
 
@@ -308,7 +310,7 @@ func (f *fake) Chain(o chain.Origin, from chain.Seq, limit int) (*ChainPage, err
 	if !ok {
 		return nil, ErrNotFound
 	}
-	page := &ChainPage{Origin: o, Authority: f.names[o], Node: "wh-1", PublicKey: []byte{1, 2, 3}, Head: head.ID.Seq}
+	page := &ChainPage{Origin: o, Authority: f.names[o], Node: "wh-1", PublicKey: []byte{1, 2, 3}, Head: head.ID.Seq, Frozen: f.ended, Cover: f.cover}
 	for _, u := range f.updates {
 		if u.ID.Origin == o && u.ID.Seq >= from && len(page.Updates) < limit {
 			page.Updates = append(page.Updates, chain.ChainUpdate{Update: *u, Header: []byte(u.ID.String())})

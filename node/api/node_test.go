@@ -124,6 +124,16 @@ func TestChain(t *testing.T) {
 	if p = get("?from=1202"); len(p.Updates) != 0 || p.Seals == nil || p.Head != 1201 {
 		t.Errorf("past the head: %+v", p)
 	}
+	f.ended = &chain.Freeze{After: 1201, Reason: chain.FreezeFork, Detail: "seq 1202 <twice>"}
+	f.cover = &chain.Cover{Links: []chain.Link{{Header: []byte{1}}, {Header: []byte{2, 3}, Body: chain.Hash{4}}}, Seal: chain.Seal{Seq: 1203}}
+	a := call(h, "GET", "/v1/chains/"+ownOrigin.String()+"?from=1201", "")
+	wantStatus(t, a, 200)
+	signature := strings.Repeat("A", 86) + "=="
+	if want := `,"seals":[],"head":1201,"frozen":{"after":1201,"reason":"fork","detail":"seq 1202 <twice>"},"evidence":{"links":[` +
+		`{"header":"AQ==","body_hash":"` + strings.Repeat("0", 64) + `"},{"header":"AgM=","body_hash":"04` + strings.Repeat("0", 62) + `"}],` +
+		`"seal":{"seq":1203,"signature":"` + signature + `"}}}`; !strings.HasSuffix(a.body, want) {
+		t.Errorf("a chain that was ended: %s", a.body)
+	}
 	if p = get("?from=600&limit=501"); len(p.Updates) != 501 || p.Updates[500].ID.Seq != 1100 {
 		t.Errorf("in the middle: %d updates", len(p.Updates))
 	}

@@ -191,7 +191,6 @@ var sentinels = []struct {
 	{chain.ErrClosed, CodeClosing, ""},
 	{chain.ErrFrozen, CodeNotReady, ""},
 	{ErrNotFound, CodeNotFound, ""},
-	{chain.ErrNotFound, CodeNotFound, ""},
 	{ErrBehind, CodeBehind, ""},
 	{ErrBusy, CodeBusy, ""},
 	{ErrNotReady, CodeNotReady, ""},

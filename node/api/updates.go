@@ -148,15 +148,48 @@ func (h *Handler) appendChain(dst []byte, origin chain.Origin, from chain.Seq, l
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, `{"seq":`...)
-		dst = strconv.AppendUint(dst, uint64(seals[i].Seq), 10)
-		dst = append(dst, `,"signature":`...)
-		dst = appendBase64(dst, seals[i].Signature[:])
-		dst = append(dst, '}')
+		dst = appendSeal(dst, seals[i])
 	}
 	dst = append(dst, `],"head":`...)
 	dst = strconv.AppendUint(dst, uint64(page.Head), 10)
-	return append(dst, '}'), nil
+	return append(appendFrozen(dst, page), '}'), nil
+}
+
+// appendFrozen appends where and why a chain was ended, and how its last update
+// is signed where that takes more than what is left of it.
+func appendFrozen(dst []byte, page *ChainPage) []byte {
+	if f := page.Frozen; f != nil {
+		dst = append(dst, `,"frozen":{"after":`...)
+		dst = strconv.AppendUint(dst, uint64(f.After), 10)
+		dst = append(dst, `,"reason":`...)
+		dst = chain.AppendJSONString(dst, f.Reason.String())
+		dst = append(dst, `,"detail":`...)
+		dst = chain.AppendJSONString(dst, f.Detail)
+		dst = append(dst, '}')
+	}
+	if page.Cover == nil {
+		return dst
+	}
+	dst = append(dst, `,"evidence":{"links":[`...)
+	for i, k := range page.Cover.Links {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"header":`...)
+		dst = appendBase64(dst, k.Header)
+		dst = append(dst, `,"body_hash":"`...)
+		dst = hex.AppendEncode(dst, k.Body[:])
+		dst = append(dst, `"}`...)
+	}
+	dst = append(dst, `],"seal":`...)
+	return append(appendSeal(dst, page.Cover.Seal), '}')
+}
+
+func appendSeal(dst []byte, s chain.Seal) []byte {
+	dst = append(dst, `{"seq":`...)
+	dst = strconv.AppendUint(dst, uint64(s.Seq), 10)
+	dst = append(dst, `,"signature":`...)
+	return append(appendBase64(dst, s.Signature[:]), '}')
 }
 
 func appendChainHead(dst []byte, page *ChainPage) []byte {

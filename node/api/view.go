@@ -42,7 +42,7 @@ func (h *Handler) view(x *exchange) error {
 	for {
 		state, changed, err := h.backend.View(x.rest)
 		switch {
-		case errors.Is(err, chain.ErrNotFound) || errors.Is(err, ErrNotFound):
+		case errors.Is(err, ErrNotFound):
 			state = nil
 		case err != nil:
 			return err

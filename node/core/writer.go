@@ -24,7 +24,9 @@ type Writer struct {
 	// How often peers' runs are synced and the note is written, by what it took last.
 	syncEvery, markEvery time.Duration
 	share                share
-	began                time.Time // of what the next commit holds
+	keys                 keyClock
+	began                time.Time // this writer
+	batchBegan           time.Time // what the next commit holds
 	rushed               bool      // a peer waits for the sync
 	syncedAt             time.Time
 	syncTook             time.Duration
@@ -150,7 +152,7 @@ func pace(took time.Duration, share int, least, most time.Duration) time.Duratio
 // NewWriter returns the writer of a ledger that was just opened. Begin is to be
 // called before anything else.
 func NewWriter(c WriterConfig) *Writer {
-	w := &Writer{conf: c, applied: map[chain.Origin]chain.Head{}}
+	w := &Writer{conf: c, began: c.Now(), applied: map[chain.Origin]chain.Head{}}
 	w.setShare()
 	return w
 }
@@ -175,7 +177,7 @@ func (w *Writer) Process(b *Batch) (Answers, error) {
 	if w.failed != nil {
 		return Answers{}, w.failed
 	}
-	w.began = w.conf.Now()
+	w.batchBegan = w.conf.Now()
 	a, err := w.apply(b)
 	if err == nil {
 		err = w.commit(b)
@@ -192,6 +194,7 @@ func (w *Writer) Do(f func() error) error {
 	if w.failed != nil {
 		return w.failed
 	}
+	w.now()
 	err := f()
 	if err == nil {
 		err = w.commit(&Batch{})
@@ -204,7 +207,7 @@ func (w *Writer) Do(f func() error) error {
 
 // apply takes the batch into the ledger. Its error ends the node's writing.
 func (w *Writer) apply(b *Batch) (a Answers, err error) {
-	now := w.conf.Wall()
+	now := w.now()
 	if err := w.conf.Ledger.SetLimit(w.conf.TimeLimit(now), now); err != nil {
 		return a, err
 	}
@@ -245,6 +248,13 @@ func (w *Writer) apply(b *Batch) (a Answers, err error) {
 	return a, nil
 }
 
+// now is what the wall clock says. What keys grow old by is told to the ledger.
+func (w *Writer) now() int64 {
+	wall := w.conf.Wall()
+	w.conf.Ledger.SetKeyTime(w.keys.read(w.conf.Now().Sub(w.began), wall))
+	return wall
+}
+
 // refusal reports whether an error is about a draft, not about the ledger.
 func refusal(err error) bool {
 	var draft *chain.DraftError
@@ -254,7 +264,7 @@ func refusal(err error) bool {
 // commit makes what the ledger did with a batch durable and then known, in that
 // order.
 func (w *Writer) commit(b *Batch) error {
-	writes, effects, err := w.conf.Ledger.Flush(w.conf.Wall())
+	writes, effects, err := w.conf.Ledger.Flush(w.now())
 	if err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
@@ -263,7 +273,7 @@ func (w *Writer) commit(b *Batch) error {
 	}
 	began := w.conf.Now()
 	if len(b.Drafts) == 0 {
-		w.measure(max(b.Cost, applied(effects)), began.Sub(w.began))
+		w.measure(max(b.Cost, applied(effects)), began.Sub(w.batchBegan))
 	}
 	w.rushed = w.rushed || b.Urgent
 	// Nothing of the own chain may be seen by anyone before it is durable.
@@ -307,8 +317,8 @@ func (w *Writer) Pending() bool { return w.failed == nil && w.conf.Ledger.Pendin
 
 // goOn applies the next part of what is pending.
 func (w *Writer) goOn() error {
-	w.began = w.conf.Now()
-	if err := w.conf.Ledger.Continue(w.conf.Wall()); err != nil {
+	w.batchBegan = w.conf.Now()
+	if err := w.conf.Ledger.Continue(w.now()); err != nil {
 		return fmt.Errorf("apply what waited: %w", err)
 	}
 	return w.commit(&Batch{})

@@ -91,6 +91,7 @@ func TestChecksFindFaults(t *testing.T) {
 		{"the genesis in a feed", "C4", "on n1 a.1 is where seq 2 was next", func(h *history) {
 			h.copies[0].feed = append([]update{{ID: "a.1"}}, h.copies[0].feed...)
 		}},
+		{"other roots", "C5", "n1 and n2 have the roots r and q", func(h *history) { h.copies[1].root = "q" }},
 		{"one root, other views", "C5", "n1 and n2 have one root, and of s/x/1\nv1\nv2", func(h *history) {
 			h.copies[1].views["s/x/1"] = "v2"
 		}},

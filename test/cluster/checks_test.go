@@ -17,7 +17,7 @@ var checks = []struct {
 	{"C2 an update is applied once, and is the same everywhere", checkOnce},
 	{"C3 a dependency comes before what depends on it", checkCausal},
 	{"C4 chains are contiguous", checkContiguous},
-	{"C5 equal roots mean equal contents", checkSame},
+	{"C5 once converged all have one root, and what that stands for", checkSame},
 	{"C6 a cursor never skips, repeats or goes back", checkCursors},
 	{"C7 a read contains what it asks for", checkReads},
 	{"C8 nothing is made up", checkInvented},
@@ -191,7 +191,9 @@ func checkContiguous(h *history, found func(string, ...any)) {
 func checkSame(h *history, found func(string, ...any)) {
 	for i, a := range h.copies {
 		for _, b := range h.copies[i+1:] {
+			// What they have is copied once all are converged.
 			if a.root != b.root {
+				found("%s and %s have the roots %s and %s", a.node, b.node, a.root, b.root)
 				continue
 			}
 			if len(a.feed) != len(b.feed) {
