@@ -97,6 +97,9 @@ func (p *Prepared) since(status Value) (*Prepared, error) {
 	return &d, nil
 }
 
+// Subject is what the draft is about.
+func (p *Prepared) Subject() string { return p.subject }
+
 // Deps are the dependencies that the caller named, the cause included. The
 // slice is the draft's own.
 func (p *Prepared) Deps() []ID { return p.deps }
