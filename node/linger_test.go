@@ -72,7 +72,9 @@ func TestNobodyElseLingers(t *testing.T) {
 		began := time.Now()
 		for name, call := range map[string]func(){
 			"Publish": func() { publish(t, n, "s", `{"v":2}`) },
-			"Set":     func() { require.NoError(t, node.TrackOf[map[string]int](n, "s").Set(t.Context(), map[string]int{"v": 2})) },
+			"Set": func() {
+				require.NoError(t, node.TrackOf[map[string]int](n, "s").Set(t.Context(), map[string]int{"v": 2}))
+			},
 			"HTTP": func() {
 				w := httptest.NewRecorder()
 				r := httptest.NewRequest(http.MethodPost, "/v1/updates", strings.NewReader(`{"subject":"s","delta":{"v":2}}`))

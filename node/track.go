@@ -19,11 +19,11 @@ type Track[T any] struct {
 	said    atomic.Pointer[said]
 }
 
-// said is a state that the authority was found to have said, as of a root: as
-// long as that is the node's, nothing was applied since.
+// said is a state that the authority was found to have said, as of a version of
+// the subject.
 type said struct {
-	root  chain.Hash
-	state []byte // as it was encoded
+	version uint64
+	state   []byte // as it was encoded
 }
 
 // TrackOf returns a track of a subject. T is encoded by encoding/json, into an
@@ -82,8 +82,8 @@ func (t *Track[T]) setJSON(ctx context.Context, state []byte) (*Ack, error) {
 		return nil, err
 	}
 	settled := t.n.settled(t.subject)
-	root := t.n.archive.Summary().Root
-	if s := t.said.Load(); settled && s != nil && s.root == root && bytes.Equal(s.state, state) {
+	version := t.n.archive.Version(t.subject)
+	if s := t.said.Load(); settled && s != nil && s.version == version && bytes.Equal(s.state, state) {
 		return nil, nil
 	}
 	v, err := chain.ParseValue(state)
@@ -100,7 +100,7 @@ func (t *Track[T]) setJSON(ctx context.Context, state []byte) (*Ack, error) {
 			return nil, err
 		}
 		if chain.Diff(status, v).IsEmpty() {
-			t.said.Store(&said{root, state})
+			t.said.Store(&said{version, state})
 			return nil, nil
 		}
 	}

@@ -264,6 +264,11 @@ func (w *writer) turnAway() {
 // drain commits what waits, leaves everything synced and noted, and refuses
 // what still comes.
 func (w *writer) drain() {
+	select {
+	case <-w.appendable: // the loop may not have come to it
+		w.open = true
+	default:
+	}
 	for {
 		var b batch
 		w.gather(&b)
