@@ -141,6 +141,7 @@ func (p *poller) abandon() error {
 	case <-p.pending:
 		return nil
 	case <-grace.C:
+		p.n.log.Warn("source left behind: its Ask goes on though its context has ended; see to it that it heeds that", "source", p.name)
 		return fmt.Errorf("source %q: Ask has not returned %s after its context ended, and is left behind", p.name, pollGrace)
 	}
 }
