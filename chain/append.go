@@ -42,6 +42,11 @@ func (l *Ledger) Append(p *Prepared, now int64) (Receipt, error) {
 		return Receipt{}, err
 	}
 	authority := l.authority()
+	if p.state != nil {
+		if p, err = p.since(s.state.StatusOf(authority)); err != nil {
+			return Receipt{}, err
+		}
+	}
 	if s.state.Unchanged(authority, p.patch) {
 		r := Receipt{Subject: p.subject, Unchanged: true}
 		if stamp, ok := s.state.Newest(authority); ok {

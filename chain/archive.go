@@ -18,6 +18,8 @@ var ErrNotFound = errors.New("not found")
 type Archive struct {
 	store Store
 
+	versions versions
+
 	mu      sync.RWMutex // protects what follows
 	chains  map[Origin]*ChainInfo
 	frozen  map[Origin]*Freeze // also of chains of which nothing is here
@@ -84,6 +86,7 @@ func (a *Archive) summarize(l *Ledger) {
 func (a *Archive) Publish(l *Ledger, e *Effects) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.versions.publish(e) // before any view shows it
 	for _, h := range e.Heads {
 		c := a.chains[h.Received.Origin]
 		if c == nil {

@@ -49,7 +49,7 @@ type Receipt struct {
 // ErrDelta, ErrTooLarge, ErrDraft, ErrKeyReused, ErrReactions, or a
 // DependencyError.
 type DraftError struct {
-	Field string // as the HTTP interface names it: "subject", "delta", "deps", ...
+	Field string // as the HTTP interface names it: "subject", "delta", "deps", ...; "state" of PrepareState
 	Err   error
 }
 

@@ -16,6 +16,8 @@ type Prepared struct {
 	cause   ID
 	hook    string
 	tag     KeyTag // as if no dep were of the own chain
+
+	state *Value // whole, in place of delta and patch, which Append finds
 }
 
 // Prepare checks a draft and does the work that needs no ledger, so that
@@ -69,12 +71,47 @@ func Prepare(d Draft) (*Prepared, error) {
 	return p, nil
 }
 
+// PrepareState checks a whole state that the own authority is to have of a
+// subject. Append makes the delta of it: the Diff from what the authority's
+// status is at that moment, so that nothing comes between. Where they are equal
+// it is unchanged. The error is a *DraftError, and Append's is one where what
+// changed is longer than MaxDelta.
+func PrepareState(subject string, state Value) (*Prepared, error) {
+	if err := CheckSubject(subject); err != nil {
+		return nil, &DraftError{"subject", err}
+	}
+	if !state.IsObject() {
+		return nil, &DraftError{"state", &DeltaError{Fault: DeltaNotObject, Detail: "not an object: a status is one at its top level"}}
+	}
+	return &Prepared{subject: subject, state: &state}, nil
+}
+
+// since is the draft of what changed in a whole state since a status.
+func (p *Prepared) since(status Value) (*Prepared, error) {
+	d := *p
+	d.patch = Diff(status, *p.state)
+	d.delta = d.patch.Append(nil)
+	if len(d.delta) > MaxDelta {
+		return nil, &DraftError{"state", fmt.Errorf("%w: what changed is %d bytes, at most %d: give its parts subjects of their own", ErrTooLarge, len(d.delta), MaxDelta)}
+	}
+	return &d, nil
+}
+
+// Subject is what the draft is about.
+func (p *Prepared) Subject() string { return p.subject }
+
 // Deps are the dependencies that the caller named, the cause included. The
 // slice is the draft's own.
 func (p *Prepared) Deps() []ID { return p.deps }
 
 // Size is roughly what the draft takes in memory, in bytes.
-func (p *Prepared) Size() int { return 256 + len(p.subject) + 4*len(p.delta) + 24*len(p.deps) }
+func (p *Prepared) Size() int {
+	size := 256 + len(p.subject) + 4*len(p.delta) + 24*len(p.deps)
+	if p.state != nil {
+		size += 4 * len(p.state.Append(nil))
+	}
+	return size
+}
 
 // depsOn are the deps of a draft for the chain of an origin: those of that chain
 // are left out, as each of its updates depends on those before it.

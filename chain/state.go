@@ -55,6 +55,15 @@ func (s *State) Updates() uint64 { return s.updates }
 // Status is the fold of all deltas in stitched order.
 func (s *State) Status() Value { return s.status }
 
+// StatusOf is the fold of an authority's own deltas in stitched order, {} if it
+// never wrote the subject.
+func (s *State) StatusOf(authority string) Value {
+	if i, ok := s.authority(authority); ok {
+		return s.authorities[i].status
+	}
+	return valueEmpty
+}
+
 // Empty reports whether the status is {}: nothing is said of the subject any
 // more.
 func (s *State) Empty() bool { return s.status.IsEmpty() }
@@ -137,10 +146,7 @@ func (s *State) Unchanged(authority string, delta Value) bool {
 	if s.stale || !delta.IsObject() {
 		return false
 	}
-	own := valueEmpty
-	if i, ok := s.authority(authority); ok {
-		own = s.authorities[i].status
-	}
+	own := s.StatusOf(authority)
 	return Merge(own, delta).Equal(own) && Merge(s.status, delta).Equal(s.status) && !s.touchesConflict(delta)
 }
 

@@ -45,3 +45,45 @@ func BenchmarkPublish(b *testing.B) {
 		}
 	}
 }
+
+// Sets of a state that does not change: alone, and where other subjects change
+// all the time, so that what the authority says has to be looked up.
+func BenchmarkTrackNoOp(b *testing.B) {
+	for _, busy := range []bool{false, true} {
+		name := "idle"
+		if busy {
+			name = "busy"
+		}
+		b.Run(name, func(b *testing.B) {
+			n, err := node.Open(b.Context(), node.Config{Name: "wh-1"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer n.Close()
+			o := node.TrackOf[order](n, "order/1")
+			state := order{State: "picked", Shelf: "B7", Items: map[string]int{"lamp": 1, "desk": 2}, Price: "49.90"}
+			if err := o.Set(b.Context(), state); err != nil {
+				b.Fatal(err)
+			}
+			quiet := n.Mesh().Store.Updates
+			stock := node.TrackOf[map[string]int](n, "stock/1")
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				if busy {
+					b.StopTimer()
+					if err := stock.Set(b.Context(), map[string]int{"n": i}); err != nil {
+						b.Fatal(err)
+					}
+					b.StartTimer()
+				}
+				if err := o.Set(b.Context(), state); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if !busy && n.Mesh().Store.Updates != quiet {
+				b.Fatal("nothing changed, and yet it was published")
+			}
+		})
+	}
+}

@@ -30,7 +30,7 @@ func inTime(t *testing.T, what string, f func()) {
 }
 
 // recovering opens a node that has published in a mesh, and now waits for it:
-// nothing can be appended to its chain.
+// nothing can be appended to its chain. The caller closes it.
 func recovering(t *testing.T, c node.Config) *node.Node {
 	t.Helper()
 	hub := gossip.NewHub()
@@ -42,7 +42,8 @@ func recovering(t *testing.T, c node.Config) *node.Node {
 	require.NoError(t, peer.Close())
 
 	c.Hub, c.RecoverWait = gossip.NewHub(), time.Hour
-	n = open(t, c)
+	n, err := node.Open(t.Context(), c)
+	require.NoError(t, err)
 	require.Contains(t, n.Readiness().Reason, "recovering")
 	return n
 }
@@ -62,7 +63,14 @@ func TestCloseWhileDraftsWaitForRoom(t *testing.T) {
 		none, err := n.Enqueue(t.Context(), draft("order/1", `{"a":4}`))
 		return none == nil && err != nil
 	})
-	inTime(t, "Close", func() { require.NoError(t, n.Close()) })
+	require.Equal(t, 1, n.OutboxDepth())
+	inTime(t, "Close", func() {
+		var undelivered *node.UndeliveredError
+		require.ErrorAs(t, n.Close(), &undelivered)
+		require.Equal(t, []node.Draft{draft("order/1", `{"a":2}`)}, undelivered.Drafts, "whoever called Publish knows by its error")
+		require.ErrorIs(t, undelivered, chain.ErrClosed)
+	})
+	require.Zero(t, n.OutboxDepth())
 	require.ErrorIs(t, <-published, chain.ErrClosed)
 	_, err = ack.Wait(t.Context())
 	require.ErrorIs(t, err, chain.ErrClosed)

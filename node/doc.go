@@ -11,6 +11,9 @@
 //	defer n.Close()
 //	id, err := n.Publish(ctx, node.Draft{Subject: "order/42", Delta: json.RawMessage(`{"picked":true}`)})
 //
+// A service that has whole states rather than what changed starts from
+// [TrackOf], and [Poll] asks one that cannot call: docs/embedding.md.
+//
 // What it promises: an update that Publish returned is durable here, where the
 // node has a data directory, and nothing of the own chain is shown to a
 // consumer or sent to a peer before it is. Updates are applied in causal order

@@ -80,3 +80,37 @@ func TestNodeWithADeadStore(t *testing.T) {
 	require.Eventually(t, func() bool { return !n.Converged() }, 10*time.Second, 5*time.Millisecond)
 	require.Less(t, n.mesh.exchange.Stats().Pulls, uint64(20))
 }
+
+// Nobody may be waiting for what was enqueued when the store died: Close tells.
+func TestEnqueuedWhenTheStoreDied(t *testing.T) {
+	cfg := Config{Name: "n", Linger: time.Hour}
+	cfg.setDefaults()
+	n := newNode(cfg)
+	disk := &dyingStore{}
+	for i, step := range n.steps() {
+		require.NoError(t, step(t.Context()))
+		if i == 0 {
+			disk.Store = n.store
+			n.store = disk
+		}
+	}
+	_, err := n.Enqueue(t.Context(), status(`{"a":1}`))
+	require.NoError(t, err)
+	_, err = n.Publish(t.Context(), status(`{"a":2}`))
+	require.NoError(t, err)
+	ack, err := n.Enqueue(t.Context(), status(`{"a":3}`))
+	require.NoError(t, err)
+	disk.dead.Store(true)
+	_, err = n.Publish(t.Context(), status(`{"a":4}`))
+	require.ErrorIs(t, err, chain.ErrStoreFailed)
+	_, err = ack.Result()
+	require.ErrorIs(t, err, chain.ErrStoreFailed)
+	_, err = n.Enqueue(t.Context(), status(`{"a":5}`))
+	require.ErrorIs(t, err, chain.ErrStoreFailed, "what could not be committed is not taken")
+	require.ErrorIs(t, TrackOf[map[string]int](n, "order/1").Set(t.Context(), map[string]int{"a": 2}), chain.ErrStoreFailed)
+	var undelivered *UndeliveredError
+	require.ErrorAs(t, n.Close(), &undelivered)
+	require.ErrorIs(t, undelivered, errDisk)
+	require.Equal(t, []Draft{status(`{"a":3}`)}, undelivered.Drafts)
+	require.EqualValues(t, 1, n.outbox.failed.Load())
+}

@@ -103,9 +103,9 @@ func TestForkIsFrozenAndRepublished(t *testing.T) {
 	require.Contains(t, n.Readiness().Reason, "restart the node")
 	ack, err := n.Enqueue(t.Context(), draft("order/1", `{"a":9}`))
 	require.NoError(t, err)
-	require.NoError(t, n.Close())
 	_, err = ack.Wait(t.Context())
-	require.Error(t, err)
+	require.ErrorIs(t, err, chain.ErrFrozen)
+	require.NoError(t, n.Close())
 
 	for range 3 { // once is enough, however often it starts
 		n = life(hub)

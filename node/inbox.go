@@ -28,6 +28,7 @@ type inbox struct {
 	mu      sync.Mutex // protects what follows
 	queues  map[chain.Origin]*peerQueue
 	turns   []*peerQueue // those that are not empty; the first is served
+	cost    int
 	closing bool
 }
 
@@ -43,8 +44,7 @@ type peerQueue struct {
 
 const (
 	// inboxQueue bounds what waits of one peer and inboxBytes what waits of all,
-	// of which each has an equal part then; but one arrival of each may wait. Both
-	// are in cost.
+	// in cost; but one arrival of each may wait.
 	inboxQueue = 4 << 20
 	inboxBytes = 32 << 20
 	// inboxTurn is what a peer has taken in one turn.
@@ -84,7 +84,7 @@ func (i *inbox) offer(a *arrival) (wait <-chan struct{}, ok bool) {
 		i.queues[a.from] = q
 		i.turns = append(i.turns, q)
 	}
-	if q.cost > 0 && q.cost+a.cost > min(inboxQueue, inboxBytes/len(i.queues)) {
+	if q.cost > 0 && (q.cost+a.cost > inboxQueue || i.cost+a.cost > inboxBytes) {
 		if q.room == nil {
 			q.room = make(chan struct{})
 		}
@@ -92,6 +92,7 @@ func (i *inbox) offer(a *arrival) (wait <-chan struct{}, ok bool) {
 	}
 	q.arrivals = append(q.arrivals, a)
 	q.cost += a.cost
+	i.cost += a.cost
 	select {
 	case i.some <- struct{}{}:
 	default:
@@ -113,6 +114,7 @@ func (i *inbox) take() *arrival {
 		q = i.turns[0]
 	}
 	a := q.arrivals[0]
+	i.cost -= a.cost
 	q.arrivals[0] = nil
 	q.arrivals, q.cost, q.credit = q.arrivals[1:], q.cost-a.cost, max(q.credit-a.cost, 0)
 	if len(q.arrivals) == 0 {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -95,6 +96,9 @@ func (n *Node) stateMetrics() []prometheus.Collector {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
+	counter := func(name, help string, value *atomic.Uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value.Load()) })
+	}
 	return []prometheus.Collector{
 		gauge("tidings_updates", "Status changes received, of all chains.", func() float64 { return float64(n.archive.Summary().Updates) }),
 		gauge("tidings_subjects", "Subjects.", func() float64 { return float64(n.archive.Summary().Subjects) }),
@@ -117,7 +121,9 @@ func (n *Node) stateMetrics() []prometheus.Collector {
 			}
 			return 0
 		}),
-		gauge("tidings_outbox_drafts", "Drafts that wait to be committed.", func() float64 { return float64(len(n.outbox.queue)) }),
+		gauge("tidings_outbox_drafts", "Drafts that wait to be committed.", func() float64 { return float64(n.outbox.depth()) }),
+		counter("tidings_enqueue_refused_total", "Drafts that Enqueue refused because the outbox was full.", &n.outbox.refused),
+		counter("tidings_enqueue_failed_total", "Drafts that Enqueue took and that were not committed.", &n.outbox.failed),
 		gauge("tidings_store_bytes", "Size of the store, in bytes.", func() float64 { return float64(n.store.Bytes()) }),
 		gauge("tidings_ready", "1 while the node is ready.", func() float64 { return oneIf(n.Readiness().Ready) }),
 		gauge("tidings_converged", "1 while the node is converged with the mesh.", func() float64 { return oneIf(n.Converged()) }),

@@ -37,6 +37,7 @@ type Node struct {
 	archive *chain.Archive
 	writer  *writer
 	outbox  *outbox
+	sources *sources
 	metrics *metrics
 	// What peers can make happen without end is logged in bounds.
 	freezesLogged, acksLogged burst
@@ -93,6 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 func newNode(cfg Config) *Node {
 	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, clock: cfg.Clock, state: newReadiness(), closed: make(chan struct{}), failed: make(chan struct{})}
 	n.started = n.now()
+	n.sources = newSources(func() time.Duration { return n.now().Sub(n.started) })
 	return n
 }
 
@@ -110,6 +112,7 @@ func open(ctx context.Context, cfg Config) (*Node, error) {
 			return nil, errors.Join(err, n.Close())
 		}
 	}
+	n.onClose("sources", n.sources.close)
 	// Who waits is told first.
 	n.onClose("http", func() error { n.handler.Close(); return nil })
 	return n, nil
@@ -119,7 +122,8 @@ func (n *Node) onClose(name string, f func() error) { n.stops = append(n.stops, 
 
 // Close leaves the mesh, commits what waits, and releases all that the node
 // holds. Drafts that still come are refused with [chain.ErrClosed]. It returns
-// once nothing of the node runs any more. It is idempotent.
+// once nothing of the node runs any more. It is idempotent. Its error has an
+// [*UndeliveredError] where drafts were enqueued that could not be committed.
 func (n *Node) Close() error {
 	n.closing.Do(func() {
 		var errs []error
@@ -182,14 +186,14 @@ func (n *Node) openLedger(context.Context) error {
 	}
 	n.archive = chain.NewArchive(ledger)
 	n.metrics = newMetrics()
-	n.outbox = newOutbox(n.cfg.Outbox)
+	n.outbox = newOutbox(n.cfg.Outbox, n.cfg.Linger)
 	n.ledger = ledger
 	n.writer = n.newWriter(ledger)
 	return nil
 }
 
 func (n *Node) openMetrics(context.Context) error {
-	return n.register(slices.Concat(n.metrics.collectors(), n.stateMetrics(), n.damageMetrics())...)
+	return n.register(slices.Concat(n.metrics.collectors(), n.stateMetrics(), n.damageMetrics(), []prometheus.Collector{n.sources})...)
 }
 
 // register registers metrics until the node closes.
@@ -224,6 +228,7 @@ func (n *Node) openHandler(context.Context) error {
 
 func (n *Node) startWriter(context.Context) error {
 	go n.writer.run()
+	n.onClose("outbox", func() error { return n.outbox.lost.error() })
 	n.onClose("writer", func() error {
 		n.outbox.close()
 		n.writer.stop()

@@ -3,7 +3,10 @@ package node
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -11,71 +14,40 @@ import (
 // ErrBusy is returned by Enqueue while the outbox is full.
 var ErrBusy = errors.New("outbox is full")
 
-// Ack is a draft on its way to the chain. It is safe for concurrent use.
-type Ack struct {
-	prepared *chain.Prepared
-	done     chan struct{}
-	receipt  chain.Receipt // from here on: before done is closed, the writer's
-	err      error
-}
-
-// Done is closed once the outcome is known.
-func (p *Ack) Done() <-chan struct{} { return p.done }
-
-// Result is the outcome, after Done. Without an error the update is committed
-// on this node: durably where it has a data directory.
-func (p *Ack) Result() (chain.Receipt, error) {
-	select {
-	case <-p.done:
-		return p.receipt, p.err
-	default:
-		return chain.Receipt{}, errors.New("the outcome is not known yet")
-	}
-}
-
-// Wait waits for the outcome. A context that ends first gives up the waiting,
-// not the draft.
-func (p *Ack) Wait(ctx context.Context) (chain.Receipt, error) {
-	select {
-	case <-p.done:
-		return p.receipt, p.err
-	case <-ctx.Done():
-		return chain.Receipt{}, ctx.Err()
-	}
-}
-
-func (p *Ack) resolve(r chain.Receipt, err error) {
-	p.receipt, p.err = r, err
-	close(p.done)
-}
-
-// outbox is the bounded queue of drafts before the writer.
+// outbox holds the drafts that wait to be committed: those that linger for
+// company, those in the queue before the writer, and those that it is
+// committing. They are bounded together.
 type outbox struct {
-	queue chan *Ack
+	queue  chan *Ack
+	room   chan struct{} // holds one for each draft; as large as the queue, which so never blocks
+	linger time.Duration
+
+	// subjects counts the drafts that wait by a hash of their subject.
+	subjects [1 << 10]atomic.Int32
+	seed     maphash.Seed
+	refused  atomic.Uint64 // by offer, for want of room
+	failed   atomic.Uint64 // of those that offer took
 
 	closing sync.Once
 	quit    chan struct{} // closed when nothing is taken any more
+	lost    lost
 
 	mu     sync.RWMutex // held for reading while something is put in
 	closed bool
+
+	order     sync.Mutex // protects what follows, and keeps drafts in the order of calls where they may linger
+	lingering []*Ack
+	timer     *time.Timer // ends the lingering of the first
 }
 
-func newOutbox(size int) *outbox {
-	return &outbox{queue: make(chan *Ack, size), quit: make(chan struct{})}
-}
-
-func newAck(d chain.Draft) *Ack {
-	p := &Ack{done: make(chan struct{})}
-	prepared, err := chain.Prepare(d)
-	if err != nil {
-		p.resolve(chain.Receipt{}, err)
-		return p
+func newOutbox(size int, linger time.Duration) *outbox {
+	return &outbox{
+		queue: make(chan *Ack, size), room: make(chan struct{}, size), linger: linger,
+		seed: maphash.MakeSeed(), quit: make(chan struct{}),
 	}
-	p.prepared = prepared
-	return p
 }
 
-// offer puts a draft into the queue if there is room.
+// offer takes a draft if there is room. It may linger.
 func (o *outbox) offer(p *Ack) error {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
@@ -83,14 +55,29 @@ func (o *outbox) offer(p *Ack) error {
 		return chain.ErrClosed
 	}
 	select {
-	case o.queue <- p:
-		return nil
+	case o.room <- struct{}{}:
 	default:
+		o.refused.Add(1)
 		return ErrBusy
 	}
+	o.enter(p)
+	if o.linger == 0 {
+		o.queue <- p
+		return nil
+	}
+	o.order.Lock()
+	defer o.order.Unlock()
+	o.lingering = append(o.lingering, p)
+	switch {
+	case len(o.lingering) >= maxBatchDrafts || len(o.room) == cap(o.room):
+		o.release() // nothing is won by waiting for more
+	case len(o.lingering) == 1:
+		o.timer = time.AfterFunc(o.linger, o.flush)
+	}
+	return nil
 }
 
-// put puts a draft into the queue and waits for room until ctx ends.
+// put takes a draft, which does not linger, and waits for room until ctx ends.
 func (o *outbox) put(ctx context.Context, p *Ack) error {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
@@ -98,20 +85,87 @@ func (o *outbox) put(ctx context.Context, p *Ack) error {
 		return chain.ErrClosed
 	}
 	select {
-	case o.queue <- p:
-		return nil
+	case o.room <- struct{}{}:
 	case <-o.quit:
 		return chain.ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	o.enter(p)
+	if o.linger == 0 {
+		o.queue <- p
+		return nil
+	}
+	o.order.Lock()
+	defer o.order.Unlock()
+	o.release()
+	o.queue <- p
+	return nil
+}
+
+// flush ends the lingering of all.
+func (o *outbox) flush() {
+	o.order.Lock()
+	defer o.order.Unlock()
+	o.release()
+}
+
+// release is flush for who holds the lock.
+func (o *outbox) release() {
+	if len(o.lingering) == 0 {
+		return
+	}
+	o.timer.Stop()
+	for _, p := range o.lingering {
+		o.queue <- p
+	}
+	o.lingering = nil
+}
+
+// enter counts a draft for which there is room.
+func (o *outbox) enter(p *Ack) {
+	p.outbox = o
+	o.about(p.prepared.Subject()).Add(1)
+}
+
+// leave makes room again once a draft's outcome is known. It is the writer's.
+func (o *outbox) leave(p *Ack, err error) {
+	if err != nil && p.draft != nil {
+		o.failed.Add(1)
+		if o.isClosing() || errors.Is(err, chain.ErrStoreFailed) {
+			o.lost.add(p.draft, err)
+		}
+	}
+	o.about(p.prepared.Subject()).Add(-1)
+	<-o.room
+}
+
+func (o *outbox) about(subject string) *atomic.Int32 {
+	return &o.subjects[maphash.String(o.seed, subject)%uint64(len(o.subjects))]
+}
+
+// settled reports whether no draft about the subject waits. It may say no
+// though none does.
+func (o *outbox) settled(subject string) bool { return o.about(subject).Load() == 0 }
+
+// depth is the number of drafts that wait.
+func (o *outbox) depth() int { return len(o.room) }
+
+func (o *outbox) isClosing() bool {
+	select {
+	case <-o.quit:
+		return true
+	default:
+		return false
+	}
 }
 
 // close refuses drafts from now on, also those that wait for room: a writer that
-// may not append makes none. Those in the queue stay the writer's.
+// may not append makes none. Those that were taken stay the writer's.
 func (o *outbox) close() {
 	o.closing.Do(func() { close(o.quit) })
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
+	o.flush()
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -31,20 +32,33 @@ func (n *Node) Publish(ctx context.Context, d Draft) (chain.ID, error) {
 }
 
 // Enqueue puts a draft into the outbox and returns at once, with [ErrBusy] if
-// it is full. The draft must not be changed any more.
+// that is full: the caller slows down, drops the draft, or waits for room with
+// Publish. Config.Linger is how long it may wait for others there, so that they
+// share a sync. Drafts are committed in the order of the calls, those of Publish
+// among them, which ends the waiting of all before it. The draft must not be
+// changed any more.
+//
+// The outcome is the Ack's, with the errors of Publish. Whoever does not wait for
+// it has it from [Node.Close], as an [*UndeliveredError], where the node closed or
+// its store failed before the draft was committed, and else not at all.
 func (n *Node) Enqueue(ctx context.Context, d Draft) (*Ack, error) {
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(ctx.Err(), n.archive.Failed()); err != nil {
 		return nil, err
 	}
 	p := newAck(d)
 	if p.prepared == nil {
 		return nil, p.err
 	}
+	p.draft = &d
 	if err := n.outbox.offer(p); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
+
+// OutboxDepth is the number of drafts that wait to be committed, those that are
+// being committed included. It is at most Config.Outbox.
+func (n *Node) OutboxDepth() int { return n.outbox.depth() }
 
 // Wait returns once the updates are applied on this node, or ctx ends.
 func (n *Node) Wait(ctx context.Context, ids ...chain.ID) error {

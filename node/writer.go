@@ -273,6 +273,11 @@ func (w *writer) refuse() {
 // drain commits what waits, leaves everything synced and noted, and refuses
 // what still comes.
 func (w *writer) drain() {
+	select {
+	case <-w.appendable: // the loop may not have come to it
+		w.mayAppend()
+	default:
+	}
 	for w.drafts(nil) {
 	}
 	for w.arrivals() {
