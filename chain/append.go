@@ -106,7 +106,11 @@ func (l *Ledger) depth(p *Prepared) (uint8, error) {
 		return 0, err
 	}
 	if cause.Depth >= MaxReactions {
-		return 0, &DraftError{"cause", fmt.Errorf("%w: %s is the %dth of it", ErrReactions, p.cause, cause.Depth)}
+		tooLong, err := l.reactionsTo(cause)
+		if err != nil {
+			return 0, err
+		}
+		return 0, &DraftError{"cause", tooLong}
 	}
 	return cause.Depth + 1, nil
 }

@@ -13,6 +13,7 @@ type batchState struct {
 	batch   Batch
 	updates map[ID]*Update    // received in this batch
 	index   map[string][]byte // nil for what was taken back
+	answers map[string]bool   // by key; false for what was taken back
 	keys    map[[16]byte]*keyRecord
 	states  map[string]*stagedState
 	chains  []*chainState // touched
@@ -41,6 +42,7 @@ func newBatchState() batchState {
 	return batchState{
 		updates: map[ID]*Update{},
 		index:   map[string][]byte{},
+		answers: map[string]bool{},
 		keys:    map[[16]byte]*keyRecord{},
 		states:  map[string]*stagedState{},
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/tidings-mesh/tidings/node/core"
 )
 
-// writer is the one loop that owns the ledger. It gathers what waits (drafts
-// and peers' runs) and has the core apply it as one batch, commit that as one
+// writer is the one loop that owns the ledger. It gathers what waits (drafts,
+// peers' runs, answers of reactions) and has the core apply it as one batch, commit that as one
 // store batch, and only then show it to readers and tell the mesh; then it
 // answers callers. While one batch is being committed the next one gathers, so
 // batches grow with load and an idle node commits at once.
@@ -23,7 +23,8 @@ type writer struct {
 	// drafts stay in the outbox.
 	appendable <-chan struct{}
 	inbox      chan *arrival
-	calls      chan func() // run by the loop between batches
+	settles    chan *settling // of reactions
+	calls      chan func()    // run by the loop between batches
 	quit       chan struct{}
 	done       chan struct{}
 
@@ -58,7 +59,8 @@ const (
 func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 	w := &writer{
 		archive: n.archive,
-		outbox:  n.outbox.queue, appendable: n.state.appendable, inbox: make(chan *arrival, 64), calls: make(chan func()),
+		outbox:  n.outbox.queue, appendable: n.state.appendable, inbox: make(chan *arrival, 64),
+		settles: make(chan *settling), calls: make(chan func()),
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	w.core = core.NewWriter(core.WriterConfig{
@@ -133,6 +135,8 @@ func (w *writer) run() {
 			b.draft(p)
 		case a := <-w.inbox:
 			b.arrive(a)
+		case s := <-w.settles:
+			b.settle(s)
 		case <-timer.C:
 			w.core.Upkeep()
 			continue
@@ -149,6 +153,7 @@ type batch struct {
 	drafts   []*Ack
 	arrivals []*arrival
 	freezes  []*arrival
+	settles  []*settling
 	size     int
 	arrived  int // of size, what came from peers
 }
@@ -189,6 +194,9 @@ func (w *writer) gather(b *batch) {
 		case a := <-inbox:
 			b.arrive(a)
 			continue
+		case s := <-w.settles:
+			b.settle(s)
+			continue
 		default:
 		}
 		return
@@ -218,6 +226,12 @@ func (w *writer) process(b *batch) {
 		} else {
 			a.reply(answers.Freezes[i:i+1], nil)
 		}
+	}
+	for i, s := range b.settles {
+		if s.err = err; err == nil {
+			s.settled = answers.Settled[i]
+		}
+		close(s.done)
 	}
 }
 
@@ -267,7 +281,7 @@ func (w *writer) drain() {
 	for {
 		var b batch
 		w.gather(&b)
-		if len(b.drafts)+len(b.arrivals)+len(b.freezes) == 0 {
+		if len(b.drafts)+len(b.arrivals)+len(b.freezes)+len(b.settles) == 0 {
 			break
 		}
 		w.process(&b)

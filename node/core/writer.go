@@ -57,15 +57,17 @@ type Batch struct {
 	Drafts   []*chain.Prepared
 	Arrivals [][]*chain.Run  // from peers, verified; each was handed over at once
 	Freezes  []*chain.Freeze // from peers, verified
+	Settles  []*Settlement   // of reactions
 	Urgent   bool            // a peer waits for what it sent to be durable
 }
 
-// Answers are a batch's: one for each draft, for each run of each arrival, and
-// for each freeze.
+// Answers are a batch's: one for each draft, for each run of each arrival, for
+// each freeze, and for each settlement.
 type Answers struct {
 	Receipts []Receipt
 	Outcomes [][]chain.Outcome
 	Freezes  []chain.Outcome
+	Settled  []Settled
 }
 
 // Receipt is the answer to a draft.
@@ -213,7 +215,7 @@ func (w *Writer) apply(b *Batch) (a Answers, err error) {
 		}
 		a.Freezes = append(a.Freezes, out)
 	}
-	if len(b.Drafts) > 0 {
+	if len(b.Drafts) > 0 || drafts(b.Settles) {
 		if err := w.conf.Stage(); err != nil {
 			return a, err
 		}
@@ -228,6 +230,13 @@ func (w *Writer) apply(b *Batch) (a Answers, err error) {
 			return a, fmt.Errorf("append to own chain: %w", err)
 		}
 		a.Receipts = append(a.Receipts, Receipt{r, err})
+	}
+	for _, s := range b.Settles {
+		settled, err := w.settle(s, now)
+		if err != nil {
+			return a, err
+		}
+		a.Settled = append(a.Settled, settled)
 	}
 	return a, nil
 }
