@@ -23,20 +23,21 @@ lint: ## gofumpt, vet, staticcheck, tidy module
 	$(GO) tool staticcheck $(PKGS)
 	$(GO) mod tidy -diff
 
-# Real agents run in network namespaces, which need root and these. Everybody
-# else's run leaves those tests out, and says so.
+# Real agents run in network namespaces, which need root and these; the recipes in
+# Python need python3. Everybody else's run leaves those tests out, and says so.
 tools: export PATH := $(PATH):/usr/sbin:/sbin
-tools: ## as root on Debian: install iproute2 and nftables where they are missing
+tools: ## as root on Debian: install iproute2, nftables and python3 where they are missing
 	@missing=; \
 	command -v ip >/dev/null && command -v bridge >/dev/null || missing=iproute2; \
 	command -v nft >/dev/null || missing="$$missing nftables"; \
+	command -v python3 >/dev/null || missing="$$missing python3"; \
 	if test -z "$$missing"; then exit 0; fi; \
 	if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
-		echo "not installed:$$missing; the tests in network namespaces are left out (they need root, too)"; exit 0; \
+		echo "not installed:$$missing; tests that need them are left out (those in network namespaces need root, too)"; exit 0; \
 	fi; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	said=$$(apt-get update -qq 2>&1 && apt-get install -y -qq --no-install-recommends $$missing 2>&1) || \
-	{ echo "$$said"; echo "could not install:$$missing; the tests in network namespaces need them"; exit 1; }
+	{ echo "$$said"; echo "could not install:$$missing; tests need them"; exit 1; }
 
 # The race detector is on, every fuzz target runs its seeds, the command line
 # is tested end to end with the real binary.

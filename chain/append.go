@@ -43,7 +43,7 @@ func (l *Ledger) Append(p *Prepared, now int64) (Receipt, error) {
 	}
 	authority := l.authority()
 	if p.state != nil {
-		if p, err = p.since(s.state.StatusOf(authority)); err != nil {
+		if p, err = p.since(s.state.part(authority)); err != nil {
 			return Receipt{}, err
 		}
 	}
@@ -112,7 +112,11 @@ func (l *Ledger) depth(p *Prepared) (uint8, error) {
 		return 0, err
 	}
 	if cause.Depth >= MaxReactions {
-		return 0, &DraftError{"cause", fmt.Errorf("%w: %s is the %dth of it", ErrReactions, p.cause, cause.Depth)}
+		tooLong, err := l.reactionsTo(cause)
+		if err != nil {
+			return 0, err
+		}
+		return 0, &DraftError{"cause", tooLong}
 	}
 	return cause.Depth + 1, nil
 }

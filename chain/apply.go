@@ -221,6 +221,7 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 	key := appendIndexKey(nil, u.Subject, u.Stamp())
 	l.tx.index[string(key)] = entry
 	l.tx.batch.Set(key, entry)
+	l.noteAnswer(u)
 	return nil
 }
 

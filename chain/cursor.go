@@ -25,6 +25,16 @@ type Cursor struct {
 	Told Frontier
 }
 
+// Clone returns a copy that shares nothing that changes. Its frontier may be
+// written to.
+func (c Cursor) Clone() Cursor {
+	c.Frontier, c.Told = c.Frontier.Clone(), c.Told.Clone()
+	if c.Frontier == nil {
+		c.Frontier = Frontier{}
+	}
+	return c
+}
+
 // FilterHash tells filters of a feed apart. The zero value is no filter.
 type FilterHash [8]byte
 

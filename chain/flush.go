@@ -13,6 +13,7 @@ type batchState struct {
 	batch   Batch
 	updates map[ID]*Update    // received in this batch, or before and not applied yet
 	index   map[string][]byte // nil for what was taken back
+	answers map[string]bool   // by key; false for what was taken back
 	keys    map[[16]byte]*keyRecord
 	// answered: a key was used on this node in this batch.
 	answered bool
@@ -43,6 +44,7 @@ func newBatchState() batchState {
 	return batchState{
 		updates: map[ID]*Update{},
 		index:   map[string][]byte{},
+		answers: map[string]bool{},
 		keys:    map[[16]byte]*keyRecord{},
 		states:  map[string]*stagedState{},
 	}

@@ -18,6 +18,7 @@ import (
 //	b SUBJECT                       the State that a refold begins with, folded below the floors
 //	k key(16)                       idempotency key: what it was answered
 //	x millis(8) key(16)             the same by age
+//	a HOOK 00 ORIGIN seq(8) ORIGIN seq(8)  answers of reactions: the cause, then the update
 //	f ORIGIN                        freeze: its proof
 //	m NAME                          the ledger's own notes
 //	p NAME                          callers' records, committed with the updates they belong to
@@ -30,6 +31,7 @@ const (
 	keyBase    = 'b'
 	keyTag     = 'k'
 	keyTagAge  = 'x'
+	keyAnswer  = 'a'
 	keyFreeze  = 'f'
 	keyNote    = 'm'
 	keyPrivate = 'p'
@@ -42,7 +44,7 @@ func KeepsKey(key []byte, get func([]byte) ([]byte, error)) (bool, error) {
 	switch key[0] {
 	case keyTag, keyTagAge, keyPrivate:
 		return false, nil
-	case keyIndex, keyState, keyChain, keyTable:
+	case keyIndex, keyState, keyChain, keyTable, keyAnswer:
 		taken, err := get([]byte{keyTaken})
 		return taken == nil, err
 	}

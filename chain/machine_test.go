@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/chain/store/storetest"
 )
 
 // machine does random things to one ledger, next to peers that are sound and a
@@ -47,6 +48,9 @@ func (m *machine) draft(t *rapid.T, p *party) chain.Draft {
 	if f := p.archive.Frontier(); len(f) > 0 && rapid.Bool().Draw(t, "dep") {
 		o := rapid.SampledFrom(f.Origins()).Draw(t, "of")
 		d.Deps = []chain.ID{{Origin: o, Seq: chain.Seq(rapid.Uint64Range(1, uint64(f[o])).Draw(t, "seq"))}}
+		if rapid.Bool().Draw(t, "answers") {
+			d.Cause, d.Hook = d.Deps[0], rapid.SampledFrom([]string{"h", "h2"}).Draw(t, "hook")
+		}
 	}
 	return d
 }
@@ -66,7 +70,9 @@ func (m *machine) append(t *rapid.T, p *party) {
 			require.True(t, f != nil && missing.IDs[0].Seq > f.After, "it was drawn from what is published")
 			return
 		}
-		require.ErrorIs(t, err, chain.ErrKeyReused)
+		if !errors.Is(err, chain.ErrReactions) {
+			require.ErrorIs(t, err, chain.ErrKeyReused)
+		}
 	case r.Unchanged || r.Repeated:
 		require.Equal(t, before, after)
 	default:
@@ -281,6 +287,52 @@ func (m *machine) Check(t *rapid.T) {
 	}
 }
 
+// answers holds the index of what reactions made to what is applied.
+func (m *machine) answers(t *rapid.T) {
+	type trigger struct {
+		authority, hook string
+		cause           chain.ID
+	}
+	want := map[trigger][]chain.ID{}
+	var last chain.Stamp
+	for _, c := range m.p.archive.Chains() {
+		for seq := chain.Seq(1); seq <= c.Applied.Seq; seq++ {
+			u, err := m.p.archive.Update(chain.ID{Origin: c.Applied.Origin, Seq: seq})
+			require.NoError(t, err)
+			if u.Hook == "" {
+				continue
+			}
+			key := trigger{c.Genesis.Authority, u.Hook, u.Cause}
+			want[key] = append(want[key], u.ID)
+			if cause, err := m.p.archive.Update(u.Cause); err == nil && key.hook == "h" && key.authority == "fleet" &&
+				m.p.archive.Frontier().Has(u.Cause) && cause.Stamp().Compare(last) > 0 {
+				last = cause.Stamp()
+			}
+		}
+	}
+	indexed := 0
+	for _, kv := range storetest.Dump(t, m.p.store, []byte("a"), []byte("b")) {
+		indexed++
+		require.True(t, strings.HasSuffix(kv, "="), "its value is empty")
+	}
+	for key, ids := range want {
+		indexed -= len(ids)
+		by, err := m.p.archive.Answered(key.authority, key.hook, key.cause)
+		require.NoError(t, err)
+		require.Contains(t, ids, by)
+		by, err = m.p.ledger.Answered(key.authority, key.hook, key.cause)
+		require.NoError(t, err)
+		require.Contains(t, ids, by)
+		by, err = m.p.archive.Answered("nobody", key.hook, key.cause)
+		require.NoError(t, err)
+		require.Zero(t, by)
+	}
+	require.Zero(t, indexed, "what is indexed is what counts")
+	got, err := m.p.archive.LastAnswered("fleet", "h")
+	require.NoError(t, err)
+	require.Equal(t, last, got)
+}
+
 func (m *machine) origins() []chain.Origin {
 	out := []chain.Origin{m.p.ledger.Origin(), m.mallory.origin}
 	for _, q := range m.peers {
@@ -317,6 +369,7 @@ func TestLedgerMachine(t *testing.T) {
 		m.Flush(t)
 		m.Check(t)
 		m.contiguous(t)
+		m.answers(t)
 		// A ledger that begins anew, is served each chain, and is shown what
 		// stopped those that were, comes to the same.
 		q := newParty(t, "new", "reader")

@@ -55,13 +55,19 @@ func (s *State) Updates() uint64 { return s.updates }
 // Status is the fold of all deltas in stitched order.
 func (s *State) Status() Value { return s.status }
 
-// StatusOf is the fold of an authority's own deltas in stitched order, {} if it
-// never wrote the subject.
-func (s *State) StatusOf(authority string) Value {
+// StatusOf is the fold of an authority's own deltas in stitched order; {} and
+// false if it never wrote the subject. A stale state has none that counts.
+func (s *State) StatusOf(authority string) (Value, bool) {
 	if i, ok := s.authority(authority); ok {
-		return s.authorities[i].status
+		return s.authorities[i].status, true
 	}
-	return valueEmpty
+	return valueEmpty, false
+}
+
+// part is the same without asking whether it ever wrote.
+func (s *State) part(authority string) Value {
+	v, _ := s.StatusOf(authority)
+	return v
 }
 
 // Empty reports whether the status is {}: nothing is said of the subject any
@@ -146,7 +152,7 @@ func (s *State) Unchanged(authority string, delta Value) bool {
 	if s.stale || !delta.IsObject() {
 		return false
 	}
-	own := s.StatusOf(authority)
+	own := s.part(authority)
 	return Merge(own, delta).Equal(own) && Merge(s.status, delta).Equal(s.status) && !s.touchesConflict(delta)
 }
 

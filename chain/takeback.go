@@ -116,6 +116,7 @@ func (l *Ledger) takeBack(c *chainState, end Head) error {
 		key := appendIndexKey(nil, u.Subject, u.Stamp())
 		l.tx.index[string(key)] = nil
 		l.drop(key)
+		l.dropAnswer(u)
 	}
 	c.applied = end
 	gone := func(u *Update) bool { return u.ID.Origin == end.Origin && u.ID.Seq > end.Seq }

@@ -20,6 +20,9 @@
 // on every node, and nodes with the same updates show the same views and
 // histories byte for byte. A [chain.Cursor] is good on every node.
 //
+// [Node.React] has the service answer what other authorities change, each update
+// once.
+//
 // What it does not do: it elects nobody and has no total order; two
 // authorities that write the same field at the same time get a conflict that
 // every view shows, not an error.

@@ -131,3 +131,85 @@ func ExampleNode_Changes() {
 	// order/42 {"packed":true}
 	// c1.
 }
+
+// The payment processor refunds what the fleet loses: each loss once, however often
+// either of them is restarted.
+func ExampleNode_React() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	hub := gossip.NewHub()
+	var nodes []*node.Node
+	for _, authority := range []string{"fleet", "payments"} {
+		n, err := node.Open(ctx, node.Config{Name: authority + "-1", Authority: authority, Hub: hub})
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer n.Close()
+		nodes = append(nodes, n)
+	}
+	fleet, payments := nodes[0], nodes[1]
+	<-payments.Ready()
+	stop, err := payments.React("refund", chain.Prefix("order"), func(ctx context.Context, c node.Change) (*node.Draft, error) {
+		was, _ := c.Before.Status().Get("lost")
+		lost, ok := c.After.Status().Get("lost")
+		if !ok || was.Equal(lost) {
+			return nil, nil // nothing to say
+		}
+		fmt.Printf("%s: %s, so refund %s\n", c.Authority, c.Update.Delta, lost)
+		return &node.Draft{Subject: c.Update.Subject, Delta: fmt.Appendf(nil, `{"refund":%s}`, lost)}, nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stop()
+	for _, delta := range []string{`{"van":"north"}`, `{"lost":2}`} {
+		if _, err := fleet.Publish(ctx, node.Draft{Subject: "order/42", Delta: json.RawMessage(delta)}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for batch, err := range payments.Changes(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, u := range batch.Updates {
+			if u.Hook != "" {
+				fmt.Printf("hook %s: %s\n", u.Hook, u.Delta)
+				return
+			}
+		}
+	}
+	// Output:
+	// fleet: {"lost":2}, so refund 2
+	// hook refund: {"refund":2}
+}
+
+func ExampleFromStart() {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	hub := gossip.NewHub()
+	fleet, err := node.Open(ctx, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer fleet.Close()
+	if _, err := fleet.Publish(ctx, node.Draft{Subject: "order/1", Delta: json.RawMessage(`{"van":"north"}`)}); err != nil {
+		log.Fatal(err)
+	}
+	audit, err := node.Open(ctx, node.Config{Name: "audit-1", Authority: "audit", Hub: hub})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer audit.Close()
+	seen := make(chan string)
+	stop, err := audit.React("count", "", func(_ context.Context, c node.Change) (*node.Draft, error) {
+		seen <- c.Update.Subject
+		return nil, nil
+	}, node.FromStart())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer stop()
+	fmt.Println(<-seen)
+	// Output:
+	// order/1
+}

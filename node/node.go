@@ -42,11 +42,12 @@ type Node struct {
 	// What peers can make happen without end is logged in bounds.
 	freezesLogged, acksLogged burst
 
-	handler *api.Handler
-	state   *readiness
-	mesh    *mesh // nil if the node is alone
-	key     ed25519.PrivateKey
-	lost    atomic.Pointer[[]chain.Head] // noted once, and not in the store at the start
+	handler   *api.Handler
+	state     *readiness
+	mesh      *mesh // nil if the node is alone
+	reactions *reactions
+	key       ed25519.PrivateKey
+	lost      atomic.Pointer[[]chain.Head] // noted once, and not in the store at the start
 
 	stops   []stop // in the order of the starts
 	failing sync.Once
@@ -92,7 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func newNode(cfg Config) *Node {
-	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, clock: cfg.Clock, state: newReadiness(), closed: make(chan struct{}), failed: make(chan struct{})}
+	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, clock: cfg.Clock, state: newReadiness(), reactions: newReactions(), closed: make(chan struct{}), failed: make(chan struct{})}
 	n.started = n.now()
 	n.sources = newSources(func() time.Duration { return n.now().Sub(n.started) })
 	return n
@@ -113,6 +114,7 @@ func open(ctx context.Context, cfg Config) (*Node, error) {
 		}
 	}
 	n.onClose("sources", n.sources.close)
+	n.onClose("reactions", n.reactions.close)
 	// Who waits is told first.
 	n.onClose("http", func() error { n.handler.Close(); return nil })
 	return n, nil
@@ -193,7 +195,7 @@ func (n *Node) openLedger(context.Context) error {
 }
 
 func (n *Node) openMetrics(context.Context) error {
-	return n.register(slices.Concat(n.metrics.collectors(), n.stateMetrics(), n.damageMetrics(), []prometheus.Collector{n.sources})...)
+	return n.register(slices.Concat(n.metrics.collectors(), n.stateMetrics(), n.damageMetrics(), []prometheus.Collector{n.sources, reactionMetrics{n}})...)
 }
 
 // register registers metrics until the node closes.

@@ -10,8 +10,8 @@ import (
 	"github.com/tidings-mesh/tidings/node/core"
 )
 
-// writer is the one loop that owns the ledger. It gathers what waits (drafts
-// and peers' runs) and has the core apply it as one batch, commit that as one
+// writer is the one loop that owns the ledger. It gathers what waits (drafts,
+// peers' runs, answers of reactions) and has the core apply it as one batch, commit that as one
 // store batch, and only then show it to readers and tell the mesh; then it
 // answers callers. While one batch is being committed the next one gathers, so
 // batches grow with load and an idle node commits at once.
@@ -24,7 +24,8 @@ type writer struct {
 	// drafts stay in the outbox. It is nil from then on.
 	appendable <-chan struct{}
 	inbox      *inbox
-	calls      chan func() // run by the loop between batches
+	settles    chan *settling // of reactions
+	calls      chan func()    // run by the loop between batches
 	quit       chan struct{}
 	done       chan struct{}
 
@@ -45,7 +46,8 @@ const (
 func (n *Node) newWriter(ledger *chain.Ledger) *writer {
 	w := &writer{
 		archive: n.archive,
-		outbox:  n.outbox.queue, appendable: n.state.appendable, inbox: newInbox(), calls: make(chan func()),
+		outbox:  n.outbox.queue, appendable: n.state.appendable, inbox: newInbox(),
+		settles: make(chan *settling), calls: make(chan func()),
 		quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	w.core = core.NewWriter(core.WriterConfig{
@@ -106,7 +108,7 @@ func (w *writer) run() {
 		// Drafts and what peers sent go into batches of their own, in turns: so a
 		// draft waits for one batch of the others' at most, which is bounded by
 		// the time that it takes.
-		busy := w.drafts(nil)
+		busy := w.drafts(batch{})
 		busy = w.arrivals() || busy
 		w.core.Upkeep()
 		if w.core.Pending() || busy {
@@ -137,7 +139,13 @@ func (w *writer) run() {
 		case f := <-w.calls:
 			f()
 		case p := <-outbox:
-			w.drafts(p)
+			b := batch{}
+			b.draft(p)
+			w.drafts(b)
+		case s := <-w.settles:
+			b := batch{}
+			b.settle(s)
+			w.drafts(b)
 		case <-w.inbox.some:
 		case <-timer.C:
 		}
@@ -152,6 +160,7 @@ type batch struct {
 	drafts   []*Ack
 	arrivals []*arrival
 	freezes  []*arrival
+	settles  []*settling
 	size     int // of the drafts
 }
 
@@ -170,23 +179,26 @@ func (b *batch) arrive(a *arrival) {
 	b.Urgent = b.Urgent || a.urgent
 }
 
-// drafts works on a draft, if there is one, and on those that wait besides. It
-// reports whether there was any.
-func (w *writer) drafts(first *Ack) bool {
-	var b batch
-	if first != nil {
-		b.draft(first)
+// drafts works on the drafts and reactions that a batch begins with and those that
+// wait besides. It reports whether there were any.
+func (w *writer) drafts(b batch) bool {
+	outbox := w.outbox
+	if !w.open {
+		outbox = nil
 	}
-	for w.open && len(b.drafts) < maxBatchDrafts && b.size < maxBatchBytes {
+	for len(b.drafts) < maxBatchDrafts && b.size < maxBatchBytes {
 		select {
-		case p := <-w.outbox:
+		case p := <-outbox:
 			b.draft(p)
+			continue
+		case s := <-w.settles:
+			b.settle(s)
 			continue
 		default:
 		}
 		break
 	}
-	if len(b.drafts) == 0 {
+	if len(b.drafts)+len(b.settles) == 0 {
 		return false
 	}
 	w.process(&b)
@@ -238,6 +250,12 @@ func (w *writer) process(b *batch) {
 			a.reply(answers.Freezes[i:i+1], nil)
 		}
 	}
+	for i, s := range b.settles {
+		if s.err = err; err == nil {
+			s.settled = answers.Settled[i]
+		}
+		close(s.done)
+	}
 }
 
 // do runs f in the loop, between batches, and commits what it changed.
@@ -278,7 +296,7 @@ func (w *writer) drain() {
 		w.mayAppend()
 	default:
 	}
-	for w.drafts(nil) {
+	for w.drafts(batch{}) {
 	}
 	for w.arrivals() {
 	}

@@ -67,16 +67,18 @@ type Batch struct {
 	Drafts   []*chain.Prepared
 	Arrivals [][]*chain.Run  // from peers, verified; each was handed over at once
 	Freezes  []*chain.Freeze // from peers, verified
-	Urgent   bool            // a peer waits for what it sent to be durable
+	Settles  []*Settlement   // of reactions
+	Urgent   bool            // a peer or a reaction waits for what it sent to be durable
 	Cost     int             // of the arrivals, by [chain.Run.Cost]
 }
 
-// Answers are a batch's: one for each draft, for each run of each arrival, and
-// for each freeze.
+// Answers are a batch's: one for each draft, for each run of each arrival, for
+// each freeze, and for each settlement.
 type Answers struct {
 	Receipts []Receipt
 	Outcomes [][]chain.Outcome
 	Freezes  []chain.Outcome
+	Settled  []Settled
 }
 
 // Receipt is the answer to a draft.
@@ -229,7 +231,7 @@ func (w *Writer) apply(b *Batch) (a Answers, err error) {
 		}
 		a.Freezes = append(a.Freezes, out)
 	}
-	if len(b.Drafts) > 0 {
+	if len(b.Drafts) > 0 || drafts(b.Settles) {
 		if err := w.conf.Stage(); err != nil {
 			return a, err
 		}
@@ -244,6 +246,13 @@ func (w *Writer) apply(b *Batch) (a Answers, err error) {
 			return a, fmt.Errorf("append to own chain: %w", err)
 		}
 		a.Receipts = append(a.Receipts, Receipt{r, err})
+	}
+	for _, s := range b.Settles {
+		settled, err := w.settle(s, now)
+		if err != nil {
+			return a, err
+		}
+		a.Settled = append(a.Settled, settled)
 	}
 	return a, nil
 }
@@ -272,12 +281,12 @@ func (w *Writer) commit(b *Batch) error {
 		return nil
 	}
 	began := w.conf.Now()
-	if len(b.Drafts) == 0 {
+	if len(b.Drafts)+len(b.Settles) == 0 {
 		w.measure(max(b.Cost, applied(effects)), began.Sub(w.batchBegan))
 	}
 	w.rushed = w.rushed || b.Urgent
 	// Nothing of the own chain may be seen by anyone before it is durable.
-	sync := len(effects.Own) > 0 || len(b.Drafts) > 0 || w.rushed && w.rush(began) <= 0
+	sync := len(effects.Own) > 0 || len(b.Drafts) > 0 || b.Urgent && len(b.Settles) > 0 || w.rushed && w.rush(began) <= 0
 	if err := w.conf.Store.Commit(writes, sync); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 
 // Violation is a breach of one of the invariants of docs/reliability.md.
 type Violation struct {
-	Invariant string // "C1" to "C9"
+	Invariant string // "C1" to "C10"
 	// At is when it was seen: the end of the history for what only shows there.
 	At    time.Duration
 	Text  string
@@ -39,7 +39,7 @@ func (v Violation) String() string {
 // violationIDs bounds what the text of a violation lists.
 const violationIDs = 8
 
-// Check holds a history to C1 to C9 and returns every breach, in an order that
+// Check holds a history to C1 to C10 and returns every breach, in an order that
 // depends on the history alone. It goes through the events once, in time linear
 // in the events, in what was polled and in what the nodes hold at the end. Events
 // are values of the types in this package, not pointers.
@@ -58,6 +58,7 @@ func Check(h *History) []Violation {
 		&checkCursor{},
 		&checkReads{},
 		&checkConverged{},
+		&checkReact{answers: map[judgedTrigger][]*sighted{}, begins: map[judgedHook]judgedBegin{}},
 	}
 	for pos, e := range h.Events {
 		j.pos, j.now = pos, e.when()

@@ -224,7 +224,7 @@ func (j *judge) sight(e Event) {
 func (j *judge) sightUpdate(u *Update) *sighted {
 	for _, s := range j.sighted[u.ID] {
 		if s.Hash == u.Hash && s.HLC == u.HLC && s.Draft == u.Draft && s.Subject == u.Subject &&
-			s.Delta == u.Delta && slices.Equal(s.Deps, u.Deps) {
+			s.Delta == u.Delta && s.Cause == u.Cause && s.Hook == u.Hook && s.Depth == u.Depth && slices.Equal(s.Deps, u.Deps) {
 			return s
 		}
 	}

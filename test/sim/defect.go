@@ -49,6 +49,9 @@ const (
 	RetractionForgotten        // consumers are not told what was taken back
 	RepublishForgotten         // what a freeze took back is not published again
 	RepublishTwice             // it is again at each start
+	PlaceFirst                 // a reaction's place is committed, and then its answer
+	PlaceForgotten             // places of reactions are kept in memory
+	AnswersIgnored             // whether a trigger was answered is not looked up
 
 	defectsEnd
 )
@@ -59,7 +62,7 @@ var defectNames = [defectsEnd]string{
 	"repair ignored", "applied twice", "published twice", "false unchanged", "feed by origin", "held delivered",
 	"arrival cursor", "cursor past page", "cursor goes back", "lost poll advances", "at_least ignored", "view by arrival",
 	"history by arrival", "clock refusal ignored", "half batches", "freeze ignored", "retraction forgotten", "republish forgotten",
-	"republish twice",
+	"republish twice", "place first", "place forgotten", "answers ignored",
 }
 
 // sendBeforeSync is how long after a commit its sync comes with that defect.

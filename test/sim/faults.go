@@ -207,6 +207,7 @@ func (w *world) setBack(m *machine, f Fault) {
 	}
 	m.disk.copyAway()
 	w.load.press(m, time.Second)
+	w.load.press(w.machines[(m.index+1)%len(w.machines)], time.Second) // what its reactions answer
 	w.run(w.now+between(r, 200*time.Millisecond, 1500*time.Millisecond), nil)
 	if m.proc == nil {
 		return
@@ -361,7 +362,7 @@ func (w *world) converge() {
 func (w *world) converged() bool {
 	root := w.machines[0].root()
 	for _, m := range w.machines {
-		if m.proc == nil || m.called || !m.proc.own || m.root() != root || !m.proc.converged() {
+		if m.proc == nil || m.called || !m.proc.own || m.root() != root || !m.proc.converged() || !m.proc.reacted() {
 			return false
 		}
 	}

@@ -99,9 +99,21 @@ type Update struct {
 	Hash    chain.Hash
 	HLC     chain.HLC
 	Subject string // "" for a genesis
-	Draft   int    // of which it came, -1 for a genesis
+	Draft   int    // of which it came, -1 for a genesis and for what a hook made
 	Deps    []chain.ID
 	Delta   string // JSON, "" for a genesis; the checkers fold it on their own
+	Cause   chain.ID
+	Hook    string // that made it, "" for none
+	Depth   uint8
+}
+
+// Reacts is a hook that begins in a life of a node, with what is beyond a place. New
+// says that the node had no place of it.
+type Reacts struct {
+	Moment
+	Hook  string
+	New   bool
+	Place chain.Frontier
 }
 
 // Froze is a chain that a node stopped after a seq.

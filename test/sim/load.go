@@ -89,6 +89,9 @@ func (l *load) send(m *machine) {
 	if chance(r, 3) {
 		subject = fmt.Sprintf("cold/%d", r.IntN(coldSubjects))
 	}
+	if s.number == echoed {
+		subject = "echo/0"
+	}
 	s.draft = chain.Draft{Subject: subject, Delta: delta(s.number, r.IntN(6), r.IntN(3))}
 	if chance(r, 2) {
 		s.draft.Key = fmt.Sprintf("key-%d", s.number)
@@ -136,9 +139,9 @@ func delta(number, kind, field int) []byte {
 }
 
 // draftOf is the number of the draft that an update came of, -1 if it is a
-// genesis.
+// genesis, or a hook made it.
 func draftOf(u *chain.Update) int {
-	if u.Kind != chain.KindStatus {
+	if u.Kind != chain.KindStatus || u.Hook != "" {
 		return -1
 	}
 	text := strings.TrimPrefix(string(u.Delta), `{"d":`)

@@ -31,6 +31,7 @@ type process struct {
 	core    *core.Writer
 	engine  *gossip.Engine
 
+	reactors []*reactor
 	writer
 	mesh
 	readiness
@@ -62,6 +63,9 @@ func (m *machine) start() {
 	}
 	if m.w.has(RepublishTwice) {
 		p.forget(noteOfRepublished)
+	}
+	if m.w.has(PlaceForgotten) {
+		p.forget(noteOfPlaces)
 	}
 	p.open()
 }
@@ -102,6 +106,9 @@ func (p *process) open() {
 	p.startMesh()
 	p.startWriter()
 	p.recover()
+	if !p.dead {
+		p.startReactors()
+	}
 }
 
 // opened records what the node began with. What it has beyond what it was seen
@@ -225,7 +232,7 @@ func (p *process) leave() {
 func (p *process) close() {
 	p.busy = true
 	p.gather()
-	if len(p.batch.drafts)+len(p.batch.arrivals)+len(p.batch.freezes) > 0 {
+	if len(p.batch.drafts)+len(p.batch.arrivals)+len(p.batch.freezes)+len(p.batch.settles) > 0 {
 		p.process()
 	}
 	if p.dead {

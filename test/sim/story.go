@@ -25,6 +25,8 @@ func Concerning(h *History, v Violation) []string {
 			add(e.Moment, "opens as %s, with %d chains applied", e.Origin, len(e.Applied))
 		case Ended:
 			add(e.Moment, "ends, disk lost: %v", e.Lost)
+		case Reacts:
+			add(e.Moment, "hook %s begins, new: %v, with what is beyond %v", e.Hook, e.New, e.Place)
 		case Froze:
 			add(e.Moment, "freezes %s after %d", e.Origin, e.After)
 		case Sent:
@@ -37,7 +39,7 @@ func Concerning(h *History, v Violation) []string {
 			}
 		case Took:
 			if e.Update.Draft == v.Draft && v.Draft >= 0 || about(e.Update.ID) || aboutAny(e.Update.Deps) {
-				add(e.Moment, "applies %s at %s, draft %d, hash %.8s, deps %v", e.Update.ID, e.Update.HLC, e.Update.Draft, e.Update.Hash, e.Update.Deps)
+				add(e.Moment, "applies %s at %s, draft %d, hash %.8s, deps %v, by hook %q", e.Update.ID, e.Update.HLC, e.Update.Draft, e.Update.Hash, e.Update.Deps, e.Update.Hook)
 			}
 		case Polled:
 			if covers(e.Since, e.Cursor) || slices.ContainsFunc(e.Updates, func(u Update) bool { return about(u.ID) }) {

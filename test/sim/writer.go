@@ -12,10 +12,11 @@ import (
 // gathered when it begins and carried out when it ends; a crash between the two
 // may come before or after its commit.
 type writer struct {
-	inbox  []*arrival
-	outbox []*draft
-	calls  []call
-	unread []func() // streams that wait for room in the inbox
+	inbox   []*arrival
+	outbox  []*draft
+	calls   []call
+	settles []*settling
+	unread  []func() // streams that wait for room in the inbox
 
 	batch   batch
 	arrived []*chain.Update // what was applied in this life, in that order
@@ -37,6 +38,7 @@ type batch struct {
 	drafts   []*draft
 	arrivals []*arrival
 	freezes  []*arrival
+	settles  []*settling
 }
 
 // arrival are runs from a peer, verified.
@@ -104,10 +106,10 @@ func (p *process) kick() {
 				c.then(err)
 			}
 		})
-	case len(p.inbox) > 0 || p.own && p.clocks && len(p.outbox) > 0:
+	case len(p.inbox) > 0 || len(p.settles) > 0 || p.own && p.clocks && len(p.outbox) > 0:
 		p.busy = true
 		p.gather()
-		sync := len(p.batch.drafts) > 0 || p.batch.Urgent
+		sync := len(p.batch.drafts) > 0 || len(p.batch.settles) > 0 || p.batch.Urgent
 		p.begin(p.m.disk.takes(sync), p.process)
 	case idle < time.Hour:
 		at := p.w.now + idle
@@ -125,8 +127,12 @@ func (p *process) kick() {
 
 // gather takes what waits.
 func (p *process) gather() {
-	b := batch{arrivals: p.inbox}
-	p.inbox = nil
+	b := batch{arrivals: p.inbox, settles: p.settles}
+	p.inbox, p.settles = nil, nil
+	for _, s := range b.settles {
+		b.Settles = append(b.Settles, s.settlement)
+		b.Urgent = b.Urgent || s.synced
+	}
 	if p.own && p.clocks {
 		b.drafts, p.outbox = p.outbox, nil
 	}
@@ -185,6 +191,13 @@ func (p *process) process() {
 			a.reply(nil, err)
 		} else {
 			a.reply(answers.Freezes[i:i+1], nil)
+		}
+	}
+	for i, s := range b.settles {
+		if err != nil {
+			s.reply(core.Settled{}, err)
+		} else {
+			s.reply(answers.Settled[i], nil)
 		}
 	}
 }
@@ -265,6 +278,7 @@ func updateOf(u *chain.Update) Update {
 	}
 	if u.Kind == chain.KindStatus {
 		out.Delta = string(u.Delta)
+		out.Cause, out.Hook, out.Depth = u.Cause, u.Hook, u.Depth
 	}
 	return out
 }

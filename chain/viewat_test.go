@@ -1,0 +1,101 @@
+package chain_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/tidings-mesh/tidings/chain"
+)
+
+// A view at a cut is the view of a node that had applied just that.
+func TestViewAtIsTheViewOfThen(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		parties := []*party{newParty(t, "a", "warehouse"), newParty(t, "bb", "fleet"), newParty(t, "ccc", "fleet")}
+		type then struct {
+			at    chain.Frontier
+			views map[string]string
+		}
+		var seen []then
+		for range rapid.IntRange(1, 12).Draw(t, "looks") {
+			write(t, parties, rapid.IntRange(1, 3).Draw(t, "steps"))
+			p := rapid.SampledFrom(parties).Draw(t, "looked at")
+			now := then{p.archive.Frontier().Clone(), map[string]string{}}
+			for s, err := range p.archive.Subjects(context.Background(), "", "") {
+				require.NoError(t, err)
+				now.views[s.Subject()] = s.ETag() + string(s.AppendView(nil))
+			}
+			seen = append(seen, now)
+		}
+		all := newParty(t, "reader", "reader")
+		for _, p := range parties {
+			p.flush(t, 1<<21)
+			for _, r := range p.runs {
+				all.accept(t, r, 1<<21)
+			}
+		}
+		for _, then := range seen {
+			for _, subject := range testSubjects {
+				s, err := all.archive.ViewAt(context.Background(), subject, then.at)
+				if then.views[subject] == "" {
+					require.ErrorIs(t, err, chain.ErrNotFound)
+					continue
+				}
+				require.NoError(t, err)
+				require.False(t, s.Stale())
+				require.Equal(t, then.views[subject], s.ETag()+string(s.AppendView(nil)))
+			}
+		}
+	})
+}
+
+// Until cuts at a stamp, and is causally closed there.
+func TestUntil(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		parties := []*party{newParty(t, "a", "warehouse"), newParty(t, "bb", "fleet")}
+		write(t, parties, rapid.IntRange(1, 12).Draw(t, "steps"))
+		p := parties[0]
+		p.flush(t, 1<<21)
+		page, _ := p.page(t, chain.Cursor{}, chain.Filter{}, 1000)
+		for i, u := range page.Updates {
+			f, err := p.archive.Until(u.Stamp())
+			require.NoError(t, err)
+			for j, v := range page.Updates {
+				require.Equal(t, j <= i, f.Has(v.ID))
+			}
+			for _, dep := range u.Deps {
+				require.True(t, f.Has(dep))
+			}
+		}
+		f, err := p.archive.Until(chain.Stamp{})
+		require.NoError(t, err)
+		require.Empty(t, f)
+	})
+}
+
+// What a freeze took back is in no view of then.
+func TestViewAtAfterAFreeze(t *testing.T) {
+	trunk, one, other, dependant, f := forked()
+	p := newParty(t, "honest", "reader")
+	for _, r := range []*chain.Run{trunk, one, dependant} {
+		p.mustTake(t, r)
+	}
+	all := p.archive.Frontier().Clone()
+	early, err := p.archive.ViewAt(context.Background(), "order/1", chain.Frontier{f.origin: 2})
+	require.NoError(t, err)
+	require.Equal(t, `{"a":1}`, early.Status().String())
+	_, err = p.take(t, other.Append(nil), 5000)
+	require.NoError(t, err)
+	s, err := p.archive.ViewAt(context.Background(), "order/1", all)
+	require.NoError(t, err)
+	require.Equal(t, `{"a":1,"b":1}`, s.Status().String())
+	_, err = p.archive.ViewAt(context.Background(), "order/2", all)
+	require.ErrorIs(t, err, chain.ErrNotFound)
+	own, ok := s.StatusOf(p.archive.Authority(dependant.Origin))
+	require.True(t, ok)
+	require.Contains(t, own.String(), `"b":1`)
+	_, ok = s.StatusOf("nobody")
+	require.False(t, ok)
+}
