@@ -49,6 +49,7 @@ const (
 	RetractionForgotten        // consumers are not told what was taken back
 	RepublishForgotten         // what a freeze took back is not published again
 	RepublishTwice             // it is again at each start
+	ReportsIgnored             // a node says that it is converged, whatever it was told of
 
 	defectsEnd
 )
@@ -59,7 +60,7 @@ var defectNames = [defectsEnd]string{
 	"repair ignored", "applied twice", "published twice", "false unchanged", "feed by origin", "held delivered",
 	"arrival cursor", "cursor past page", "cursor goes back", "lost poll advances", "at_least ignored", "view by arrival",
 	"history by arrival", "clock refusal ignored", "half batches", "freeze ignored", "retraction forgotten", "republish forgotten",
-	"republish twice",
+	"republish twice", "reports ignored",
 }
 
 // sendBeforeSync is how long after a commit its sync comes with that defect.

@@ -44,6 +44,7 @@ var plantings = []struct {
 	{RetractionForgotten, Forks, "C6"},
 	{RepublishForgotten, Forks, "C1"},
 	{RepublishTwice, Forks | Crashes, "C8"},
+	{ReportsIgnored, SlowLinks | Partitions, "C9"},
 }
 
 // Each defect is caught by the checker that is meant to, within some seeds;

@@ -201,6 +201,9 @@ func (p *process) converged() bool {
 	if s.Pending {
 		waiting++
 	}
+	if p.w.has(ReportsIgnored) {
+		return p.known.Met() && waiting == 0
+	}
 	there := 0
 	for _, m := range p.members() {
 		if m.Status != gossip.StatusLeft {
