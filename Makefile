@@ -52,12 +52,12 @@ fuzz: ## run every fuzz target for FUZZTIME
 		done; \
 	done
 
-# Each part of a soak is bounded: seeds by SIMSEEDS, agents by SOAK.
+# Each part of a soak is bounded: seeds by SIMSEEDS, agents by SOAK and HOSTILE.
 SOAK ?= 1h
 SIMSEEDS ?= 10000
 SIMFIRST ?= 1
 SIMFOR ?= 0
-soak: soak-sim soak-store soak-agents ## all that follows: hours of faults, bounded by SIMSEEDS and SOAK
+soak: soak-sim soak-store soak-agents ## all that follows: hours of faults, bounded by SIMSEEDS, SOAK and HOSTILE
 
 soak-sim: ## simulate SIMSEEDS seeds from SIMFIRST on, for SIMFOR at most
 	$(GO) test ./test/sim -run '^TestSeeds$$' -v -timeout 0 -args -sim.first=$(SIMFIRST) -sim.seeds=$(SIMSEEDS) -sim.for=$(SIMFOR)
@@ -65,7 +65,9 @@ soak-sim: ## simulate SIMSEEDS seeds from SIMFIRST on, for SIMFOR at most
 soak-store: ## fail every call, lose power at every one, flip every bit of a small store
 	TIDINGS_SOAK=1 $(GO) test ./chain/store -run '^(TestEveryCallFails|TestPowerLossAtEveryCall|TestAnyFlippedBit)$$' -count 1 -v -timeout 3h
 
-soak-agents: tools ## faults without end on real agents, for about SOAK
+HOSTILE ?= 20s
+soak-agents: tools ## faults without end on real agents, for about SOAK, and hostile peers for HOSTILE
+	$(GO) test ./test/cluster -run '^TestHostilePeer$$' -count 1 -v -timeout 30m -args -soak $(HOSTILE)
 	$(GO) test ./test/cluster -run '^TestSoak$$' -count 1 -v -timeout 0 -args -soak $(SOAK) -updates 10000 -hold 10s
 
 bench: ## benchmarks of hot functions, then the comparison with other systems

@@ -3,6 +3,7 @@ package chain_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -337,4 +338,44 @@ func TestHistoryWhileTakenBack(t *testing.T) {
 		}
 	}
 	require.Equal(t, []chain.ID{f.id(2)}, got)
+}
+
+// An update that has as many dependencies as one may have keeps them when it is
+// published again: there is no place for one on what still counts of its former
+// chain. What follows it has that again.
+func TestRepublishOfAnUpdateWithAllItsDeps(t *testing.T) {
+	old := newParty(t, "twin", "warehouse")
+	var deps []chain.ID
+	for i := range chain.MaxDeps {
+		f := newForger(fmt.Sprint("dep ", i)).genesis().status(1, "order/9", `{}`)
+		old.mustTake(t, f.run())
+		deps = append(deps, f.id(2))
+	}
+	slices.SortFunc(deps, chain.ID.Compare)
+	first := old.publish(t, 6000, chain.Draft{Subject: "order/1", Delta: []byte(`{"a":1}`)})
+	old.publish(t, 6001, chain.Draft{Subject: "order/2", Delta: []byte(`{"b":1}`), Deps: deps})
+	old.publish(t, 6002, chain.Draft{Subject: "order/3", Delta: []byte(`{"c":1}`)})
+	_, err := old.ledger.AcceptFreeze(chain.SignSeal(testKey("twin"), old.runs[0].Head()), 7000)
+	require.NoError(t, err)
+	old.flush(t, 7000)
+	require.Equal(t, first.ID.Seq, old.archive.Frozen(first.ID.Origin).After)
+
+	fresh := &party{name: "twin", config: old.config, store: old.store}
+	fresh.config.Key, fresh.config.Predecessor = testKey("twin again"), first.ID.Origin
+	fresh.open(t)
+	var said []chain.Receipt
+	for u, err := range fresh.archive.Beyond(first.ID.Origin, 0) {
+		require.NoError(t, err)
+		r, err := fresh.ledger.Republish(u, 8000)
+		require.NoError(t, err)
+		said = append(said, r)
+	}
+	fresh.flush(t, 8000)
+	require.Len(t, said, 2)
+	require.Equal(t, deps, said[0].Deps)
+	require.Equal(t, []chain.ID{first.ID}, said[1].Deps)
+	peer := newParty(t, "peer", "reader")
+	for _, r := range fresh.runs {
+		require.Equal(t, chain.Accepted, peer.accept(t, r, 9000).Verdict)
+	}
 }

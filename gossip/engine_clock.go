@@ -92,13 +92,14 @@ type Clock struct {
 	Offset time.Duration
 }
 
-// Clock compares the own wall clock with those of the live peers that membership
-// takes for alive, which live names: each has one vote. Whoever else has a stream
-// has none, or a few made-up keys would decide what time it is.
-func (e *Engine) Clock(at At, live []chain.Origin) Clock {
+// Clock compares the own wall clock with those of the live peers that are members:
+// each has one vote. Whoever else has a stream has none, or a few made-up keys would
+// decide what time it is. A member that membership wrongly takes for failed is
+// heard all the same, and has its vote.
+func (e *Engine) Clock(at At, members []chain.Origin) Clock {
 	offsets := []time.Duration{0}
 	for _, p := range e.ranked {
-		if d, ok := p.clock.offset(at); ok && p.live(at.Mono) && slices.Contains(live, p.origin) {
+		if d, ok := p.clock.offset(at); ok && p.live(at.Mono) && slices.Contains(members, p.origin) {
 			offsets = append(offsets, d)
 		}
 	}

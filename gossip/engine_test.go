@@ -68,8 +68,8 @@ func TestOwnClockIsSet(t *testing.T) {
 	}
 }
 
-// Whoever connects has no vote on what time it is: only members that are alive
-// have, and each has one.
+// Whoever connects has no vote on what time it is: only members
+// have one, and each has one.
 func TestClockCountsMembersOnly(t *testing.T) {
 	at := gossip.At{Mono: time.Second, Wall: 1_700_000_000_000}
 	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})

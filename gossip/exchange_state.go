@@ -66,14 +66,8 @@ func (x *Exchange) isMember(o chain.Origin) bool {
 // number of members that the node knows of, this one included. Of more of them
 // that membership knows it takes account itself.
 func (x *Exchange) Converged(held, known int) (converged bool) {
-	live, there := x.live()
-	x.ask(func(at At) { converged = x.engine.Converged(at, held, live, max(known, there)) })
-	return converged
-}
-
-// live are the other members that are alive, there the number of all that have
-// not left, this one included.
-func (x *Exchange) live() (live []chain.Origin, there int) {
+	var live []chain.Origin
+	there := 0
 	for _, m := range x.known() {
 		if m.Status != StatusLeft {
 			there++
@@ -82,7 +76,8 @@ func (x *Exchange) live() (live []chain.Origin, there int) {
 			live = append(live, m.Origin)
 		}
 	}
-	return live, there
+	x.ask(func(at At) { converged = x.engine.Converged(at, held, live, max(known, there)) })
+	return converged
 }
 
 // OwnHeads returns what each connected peer says of the own chain.
@@ -98,10 +93,15 @@ func (x *Exchange) ClockHeld(held []chain.ID) (applied map[chain.Origin]map[chai
 	return applied
 }
 
-// Clock compares the wall clocks of the members.
+// Clock compares the wall clocks of the members that have not left.
 func (x *Exchange) Clock() (c Clock) {
-	live, _ := x.live()
-	x.ask(func(at At) { c = x.engine.Clock(at, live) })
+	var members []chain.Origin
+	for _, m := range x.known() {
+		if m.Status != StatusLeft {
+			members = append(members, m.Origin)
+		}
+	}
+	x.ask(func(at At) { c = x.engine.Clock(at, members) })
 	return c
 }
 

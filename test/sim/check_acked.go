@@ -42,7 +42,7 @@ func (c *checkAcked) see(j *judge, e Event) {
 		j.report("C8", nil, "node %d, life %d: %T, when it did not run, or ran already", m.Node, m.Life, e)
 	}
 	switch e := e.(type) {
-	case Opened, Ended, Froze, Read, Reacts:
+	case Opened, Ended, Froze, Read, Reacts, SaidConverged:
 	case Sent:
 		d := c.draft(e.Draft)
 		d.sends = append(d.sends, judgedSend{Sent: e, pos: j.pos, origin: n.origin, era: j.eraOf(e.Node, j.pos)})

@@ -372,6 +372,17 @@ var readCases = []historyCase{
 		alter(h, anyOf, func(r *Read) { r.Holds = one(u.ID) })
 		return h
 	}},
+	{"said to be converged, and behind", "C9", 2, func(s *story) *History {
+		u := s.publish(s.nodes[0], "order/1", "")
+		s.add(SaidConverged{s.moment(s.nodes[1]), chain.Frontier{u.ID.Origin: u.ID.Seq}})
+		return s.finish()
+	}},
+	{"said to be converged, and told of what it has", "", 2, func(s *story) *History {
+		u := s.publish(s.nodes[0], "order/1", "")
+		s.catchUp(s.nodes[1], 3)
+		s.add(SaidConverged{s.moment(s.nodes[1]), chain.Frontier{u.ID.Origin: u.ID.Seq}})
+		return s.finish()
+	}},
 	{"not converged", "C9", 2, func(s *story) *History {
 		h := s.finish()
 		h.ConvergedAt = 0

@@ -3,13 +3,31 @@ package sim
 import (
 	"maps"
 	"slices"
+
+	"github.com/tidings-mesh/tidings/chain"
 )
 
 // checkConverged is C9: once faults have healed, all that live become the same
-// within a bounded time.
+// within a bounded time; and at no time does a node say that it is converged while
+// it has not applied what a live member told it more than a second ago.
 type checkConverged struct{}
 
-func (*checkConverged) see(*judge, Event) {}
+func (*checkConverged) see(j *judge, e Event) {
+	said, ok := e.(SaidConverged)
+	if !ok {
+		return
+	}
+	n := j.node(said.Node)
+	for _, o := range said.Reported.Origins() {
+		want := said.Reported[o]
+		if after, ok := n.frozen[o]; ok {
+			want = min(want, after)
+		}
+		if have := n.head(o); have < want {
+			j.report("C9", []chain.ID{{Origin: o, Seq: want}}, "node %d says that it is converged, and has applied %d of what it was told of", said.Node, have)
+		}
+	}
+}
 
 func (*checkConverged) end(j *judge) {
 	h := j.h

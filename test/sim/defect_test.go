@@ -48,6 +48,7 @@ var plantings = []struct {
 	{PlaceFirst, Crashes | TornTails, "C10"},
 	{PlaceForgotten, Crashes, "C10"},
 	{AnswersIgnored, Restores, "C10"}, // with a node for each authority: else another one's answer shows it
+	{ReportsIgnored, SlowLinks | Partitions, "C9"},
 }
 
 // Each defect is caught by the checker that is meant to, within some seeds;

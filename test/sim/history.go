@@ -148,6 +148,13 @@ type Read struct {
 	Holds    []chain.ID // the subject's updates that the answer contained
 }
 
+// SaidConverged is a node that says that it is converged. Reported is what the live
+// members that it hears had told it more than a second before.
+type SaidConverged struct {
+	Moment
+	Reported chain.Frontier
+}
+
 // Final is a live node at the end.
 type Final struct {
 	Node      int

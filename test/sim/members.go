@@ -117,6 +117,17 @@ func (p *process) live() []chain.Origin {
 	return live
 }
 
+// voters are the members whose clocks count.
+func (p *process) voters() []chain.Origin {
+	var out []chain.Origin
+	for _, m := range p.members() {
+		if m.Status != gossip.StatusLeft {
+			out = append(out, m.Origin)
+		}
+	}
+	return out
+}
+
 // stageKnown puts the known members into the writer's batch.
 func (p *process) stageKnown() error {
 	record, changed, err := p.known.Encode()

@@ -64,6 +64,7 @@ func (p *process) startMesh() {
 	p.every(watchEvery, func() bool {
 		p.lookAtClock()
 		p.do(p.stageKnown)
+		p.sayConverged()
 		return true
 	})
 }
@@ -98,6 +99,7 @@ func (p *process) receive(e *end, b []byte) {
 	}
 	p.w.note("frame", p.m.index, uint64(e.to), uint64(f.Kind()), uint64(len(b)), sumOf(b))
 	hints := p.verify(e, f)
+	e.reports.take(f, e.peer(), p.w.now)
 	if p.deaf(f) {
 		return
 	}

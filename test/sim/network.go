@@ -126,6 +126,8 @@ type end struct {
 	in    []frame // arrived, not read
 	stuck bool    // the ledger has no room for what the last frame brought
 	heard time.Duration
+	// reports are what the other side said of its heads.
+	reports reports
 }
 
 type frame struct {
@@ -144,8 +146,8 @@ func (w *world) connect(a, b *process) {
 		}
 	}
 	ends := [2]*end{
-		{p: a, to: b.m.index, open: true, heard: w.now, moved: w.now, arrive: w.now},
-		{p: b, to: a.m.index, open: true, heard: w.now, moved: w.now, arrive: w.now},
+		{p: a, to: b.m.index, open: true, heard: w.now, moved: w.now, arrive: w.now, reports: reports{}},
+		{p: b, to: a.m.index, open: true, heard: w.now, moved: w.now, arrive: w.now, reports: reports{}},
 	}
 	ends[0].other, ends[1].other = ends[1], ends[0]
 	w.note("stream", a.m.index, uint64(b.m.index))

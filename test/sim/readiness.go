@@ -45,7 +45,7 @@ func (p *process) timeLimit(now int64) int64 {
 // lookAtClock compares the wall clock with the mesh's, and applies what the
 // clock holds back no longer.
 func (p *process) lookAtClock() {
-	p.reading = core.Reading{Clock: p.engine.Clock(p.at(), p.live()), At: p.at()}
+	p.reading = core.Reading{Clock: p.engine.Clock(p.at(), p.voters()), At: p.at()}
 	off := core.ClockIsOff(p.reading.Clock, maxClockSkew)
 	if off != p.heldBack {
 		p.w.note("clock", p.m.index, bit(off), uint64(p.reading.Offset), uint64(p.reading.Count))
@@ -84,7 +84,7 @@ func (p *process) lookAtClock() {
 func (p *process) awaitClocks() {
 	began, alone := p.w.now, p.alone()
 	look := func() bool {
-		p.reading = core.Reading{Clock: p.engine.Clock(p.at(), p.live()), At: p.at()}
+		p.reading = core.Reading{Clock: p.engine.Clock(p.at(), p.voters()), At: p.at()}
 		p.clocks = core.ClocksMet(p.reading.Clock, len(p.live())) || alone || p.w.now-began >= recoverWait
 		if p.clocks {
 			p.kick()
@@ -200,6 +200,9 @@ func (p *process) converged() bool {
 	waiting := len(s.Held)
 	if s.Pending {
 		waiting++
+	}
+	if p.w.has(ReportsIgnored) {
+		return p.known.Met() && waiting == 0
 	}
 	there := 0
 	for _, m := range p.members() {
