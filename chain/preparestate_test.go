@@ -27,7 +27,7 @@ func (p *party) set(t require.TestingT, now int64, subject, state string) (chain
 // says more than what changed.
 func TestAWholeStateIsWhatItsAuthoritySays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		const steps = 15
+		const steps = 10
 		nodes := []*party{newParty(t, "wh-1", "warehouse"), newParty(t, "wh-2", "warehouse"), newParty(t, "fl-1", "fleet")}
 		told := map[[2]int]int{}
 		state := rapid.SampledFrom([]string{`{}`, `{"a":1}`, `{"a":1.0,"b":{"c":2}}`, `{"b":{}}`, `{"a":[null],"b":3}`, `{"a":null,"b":{"c":2,"d":null}}`})

@@ -13,7 +13,7 @@ import (
 func TestAViewThatDiffersHasAnotherVersion(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		authors := []*party{newParty(t, "wh-1", "warehouse"), newParty(t, "fl-1", "fleet")}
-		write(t, authors, 20)
+		write(t, authors, 8)
 		n := newParty(t, "n", "n")
 		shown := func() map[string]string {
 			out := map[string]string{}
@@ -26,7 +26,7 @@ func TestAViewThatDiffersHasAnotherVersion(t *testing.T) {
 		for _, s := range testSubjects {
 			versions[s] = n.archive.Version(s)
 		}
-		for i := range 30 {
+		for i := range 8 {
 			from := authors[rapid.IntRange(0, 1).Draw(t, "from")]
 			if len(from.runs) == 0 {
 				continue

@@ -122,9 +122,13 @@ func TestTrackComparesWithWhatItsAuthorityLastSaid(t *testing.T) {
 		same(t, wh1, wh2, fleet)
 	}
 	set(first, order{State: "placed"})
+	set(first, order{State: "placed"}) // which it remembers
 	publish(t, wh1, "order/1", `{"state":"beside"}`)
 	set(first, order{State: "placed"})
 	set(second, order{State: "placed"})
+	set(first, order{State: "placed"})
+	set(second, order{State: "picked", Shelf: "B7"})
+	set(first, order{State: "placed"})
 	set(second, order{State: "picked", Shelf: "B7"})
 	set(first, order{State: "picked", Shelf: "B7"})
 	publish(t, fleet, "order/1", `{"shelf":"the van's","van":"north"}`)
@@ -133,7 +137,7 @@ func TestTrackComparesWithWhatItsAuthorityLastSaid(t *testing.T) {
 	set(first, order{State: "packed", Shelf: "B7"})
 	require.Equal(t, []string{
 		`{"state":"placed"}`, `{"state":"beside"}`, `{"state":"placed"}`, `{"shelf":"B7","state":"picked"}`,
-		`{"shelf":"the van's","van":"north"}`, `{"state":"packed"}`,
+		`{"shelf":null,"state":"placed"}`, `{"shelf":"B7","state":"picked"}`, `{"shelf":"the van's","van":"north"}`, `{"state":"packed"}`,
 	}, deltas(t, fleet, "order/1"))
 	require.Equal(t, `{"shelf":"the van's","state":"packed","van":"north"}`, view(t, fleet, "order/1"))
 	require.NoError(t, second.End(t.Context()))
@@ -181,7 +185,8 @@ func TestTrackHealsAfterAnUnknownOutcome(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, o.Set(t.Context(), order{State: "a"}))
 		require.Equal(t, `{"state":"a"}`, view(t, n, "order/1"))
-		<-ack.Done()
+		_, err = ack.Result()
+		require.NoError(t, err)
 		require.NoError(t, n.Close())
 		giveUp()
 	}
