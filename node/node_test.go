@@ -253,7 +253,14 @@ func TestDataDirectoryIsOneNodesOwn(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, c := range []node.Config{{}, {Name: "a\n"}, {Name: "a", Join: []string{"127.0.0.1:1"}}, {Name: "a", RecoverWait: -1}, {Name: "a", Network: gossip.NewMemNetwork()}} {
+	for _, c := range []node.Config{
+		{},
+		{Name: "a\n"},
+		{Name: "a", Join: []string{"127.0.0.1:1"}},
+		{Name: "a", RecoverWait: -1},
+		{Name: "a", Network: gossip.NewMemNetwork()},
+		{Name: "a", Expect: node.Expectations{{Prefix: "order/"}}},
+	} {
 		_, err := node.Open(t.Context(), c)
 		require.ErrorIs(t, err, node.ErrConfig)
 	}

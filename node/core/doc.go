@@ -2,8 +2,8 @@
 // its own: in what order a batch is applied, committed, shown and told
 // ([Writer]), when a chain may be appended to after a start ([Recovery]), whose
 // clock is believed ([TimeLimit], [ClockIsOff]), whom the node knows ([Known]),
-// who holds what it published ([Acks]) and what it has to publish again
-// ([Republisher]). Package node runs it in its loops around real streams and disks; the simulator runs the same code around
+// who holds what it published ([Acks]), what it has to publish again
+// ([Republisher]) and who is late to speak ([Attend]). Package node runs it in its loops around real streams and disks; the simulator runs the same code around
 // simulated ones.
 //
 // Nothing here is safe for concurrent use; each type has one owner. Time is
