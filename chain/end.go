@@ -1,5 +1,7 @@
 package chain
 
+import "slices"
+
 // EndDelta is the delta by which an authority ends its part of a subject. It
 // removes each field of the status that is by this authority, and with the last
 // field of an object the object. What another authority has written over stays,
@@ -37,25 +39,17 @@ func (s *State) ending(authority, path string, object Value) (patch Value, all b
 }
 
 // isBy reports whether a leaf of the status is by an authority: whether that made
-// the last of the writes that are live there, or below, where a removal may have
-// left {}. Writing {} above ends them and leaves the leaf as it is; then it is by
-// those whose own status has it.
+// the last of the live writes there, and so the leaf. A leaf that has none, for
+// what is live there was a removal or {} above it, is by those whose own status
+// has it.
 func (s *State) isBy(authority, path string, leaf Value) bool {
-	from, to := s.below(path)
-	paths := s.live[from:to:to]
 	if i, ok := s.livePath(path); ok {
-		paths = append(paths, s.live[i])
-	}
-	var last liveWrite
-	for _, p := range paths {
-		for _, w := range p.writes {
-			if (Stamp{w.hlc, w.id}).Compare(Stamp{last.hlc, last.id}) > 0 {
-				last = w
-			}
+		last := slices.MaxFunc(s.live[i].writes, func(a, b liveWrite) int {
+			return Stamp{a.hlc, a.id}.Compare(Stamp{b.hlc, b.id})
+		})
+		if t, ok := s.tip(last.id.Origin); ok && last.value.Equal(leaf) {
+			return s.tips[t].authority == authority
 		}
-	}
-	if i, ok := s.tip(last.id.Origin); ok && (leaf.IsObject() || last.value.Equal(leaf)) {
-		return s.tips[i].authority == authority
 	}
 	i, ok := s.authority(authority)
 	if !ok {

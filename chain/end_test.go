@@ -29,6 +29,9 @@ func TestEndDelta(t *testing.T) {
 		{"written over by another, who ends", []said{{w, `{"a":1,"b":1}`}, {p, `{"a":2}`}}, "pay\"ments", `{"a":null}`},
 		{"what a removal has left", []said{{w, `{"a":{"b":1}}`}, {p, `{"a":{"b":null}}`}}, "pay\"ments", `{"a":null}`},
 		{"an object written to no effect", []said{{w, `{"a":{"b":1,"c":{}}}`}, {p, `{"a":{}}`}}, "warehouse", `{"a":null}`},
+		{"said by another too, since", []said{{w, `{"a":1}`}, {p, `{"a":1}`}}, "warehouse", `{}`},
+		{"said by another too, before", []said{{p, `{"a":1}`}, {w, `{"a":1}`}}, "warehouse", `{"a":null}`},
+		{"what removals by both have left", []said{{w, `{"a":{"b":1,"c":1}}`}, {p, `{"a":{"b":null,"d":1}}`}, {w, `{"a":{"c":null,"d":null}}`}}, "warehouse", `{"a":null}`},
 		{"a key like another's path", []said{{w, `{"a":{"b":1}}`}, {p, `{"a/b":1,"a-b":1}`}}, "warehouse", `{"a":null}`},
 	} {
 		n := newRuleNode(t)
@@ -53,6 +56,20 @@ func TestEndDeltaOfAConflict(t *testing.T) {
 	for authority, want := range map[string]string{"warehouse": `{}`, "pay\"ments": `{"a":null}`} {
 		if got := string(EndDelta(n.state, authority)); got != want {
 			t.Errorf("%s: %s, want %s: the status shows the later write", authority, got, want)
+		}
+	}
+}
+
+// A write that lost to one that had not seen it stays live where that one is not
+// any more, since a third has written {} above. It made nothing of the status.
+func TestEndDeltaOfALeafWithoutItsWrite(t *testing.T) {
+	n := newRuleNode(t)
+	n.publish(modelOrigin(2), `{"a":{"b":0}}`)
+	won := n.publish(modelOrigin(1), `{"a":{"b":1}}`)
+	n.publish(modelOrigin(0), `{"a":{}}`, won)
+	for authority, want := range map[string]string{"pay\"ments": `{}`, "fleet": `{}`, "warehouse": `{"a":null}`} {
+		if got := string(EndDelta(n.state, authority)); got != want {
+			t.Errorf("%s: %s, want %s; the status is %s", authority, got, want, n.state.Status())
 		}
 	}
 }

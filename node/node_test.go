@@ -265,3 +265,16 @@ func TestConfigIsChecked(t *testing.T) {
 		require.ErrorIs(t, err, node.ErrConfig)
 	}
 }
+
+func TestExpectationsAreCopied(t *testing.T) {
+	authorities := []string{"fleet"}
+	expect := node.Expectations{{Authorities: authorities}}
+	n := open(t, node.Config{Expect: expect})
+	authorities[0], expect[0].Prefix = "nobody", "elsewhere/"
+	publish(t, n, "s", `{"a":1}`)
+	a, err := n.Attendance(t.Context(), "s")
+	require.NoError(t, err)
+	require.Equal(t, []string{"fleet"}, a.Missing)
+	_, err = n.Attendance(t.Context(), "absent")
+	require.ErrorIs(t, err, chain.ErrNotFound)
+}
