@@ -297,6 +297,31 @@ func (a *Archive) View(ctx context.Context, subject string) (*State, <-chan stru
 	}
 }
 
+// First is the stamp of the update that is first in stitched order among those
+// that a state holds, ErrNotFound if all of them were taken back since it was
+// read.
+func (a *Archive) First(s *State) (first Stamp, err error) {
+	it := a.store.Scan(indexRange(s.subject))
+	for it.Next() {
+		stamp, failed := indexStamp(it.Key())
+		if failed != nil {
+			err = failed
+			break
+		}
+		if s.holds(stamp.ID) {
+			first = stamp
+			break
+		}
+	}
+	if err := errors.Join(err, it.Close()); err != nil {
+		return Stamp{}, err
+	}
+	if first == (Stamp{}) {
+		return Stamp{}, fmt.Errorf("subject %q: %w", s.subject, ErrNotFound)
+	}
+	return first, nil
+}
+
 // Private reads a record of the caller's, nil if there is none.
 func (a *Archive) Private(name string) ([]byte, error) {
 	return a.store.Get(append([]byte{keyPrivate}, name...))
@@ -364,4 +389,10 @@ func (s *State) within(f Frontier) bool {
 		}
 	}
 	return true
+}
+
+// holds reports whether an update of the subject is one of the state's.
+func (s *State) holds(id ID) bool {
+	i, ok := s.tip(id.Origin)
+	return ok && s.tips[i].id.Seq >= id.Seq
 }

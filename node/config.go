@@ -73,9 +73,14 @@ type Config struct {
 	// from further in the future is held. Default 10 s.
 	MaxClockSkew time.Duration
 
+	// Expect says which authorities are to speak of which subjects, and by when. It
+	// is this node's own: no update carries it, so nodes that are to answer alike
+	// have to be told alike. Default: nobody is expected.
+	Expect Expectations
+
 	// Clock is the time of day, which updates are stamped with and the mesh
 	// compares. It may be wrong and jump; how long things take is not measured
-	// by it. Default: time.Now.
+	// by it, but for the deadlines of Expect. Default: time.Now.
 	Clock func() time.Time
 
 	// Outbox bounds the drafts that wait to be committed. Default 16,384. More
@@ -175,6 +180,9 @@ func (c *Config) validate() error {
 		if err := chain.CheckName(f.value); err != nil {
 			return fmt.Errorf("%w: %s: %w", ErrConfig, f.name, err)
 		}
+	}
+	if err := c.Expect.Check(); err != nil {
+		return fmt.Errorf("%w: Expect: %w", ErrConfig, err)
 	}
 	switch {
 	case c.Name == "" && c.DataDir == "":

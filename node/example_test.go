@@ -213,3 +213,76 @@ func ExampleFromStart() {
 	// Output:
 	// order/1
 }
+
+// Who has not spoken of an order yet, and who is late. An authority that says
+// nothing is never taken for one that has nothing to say.
+func ExampleNode_Attendance() {
+	ctx := context.Background()
+	n, err := node.Open(ctx, node.Config{Name: "wh-1", Authority: "warehouse", Expect: node.Expectations{
+		{Prefix: "order/", Authorities: []string{"warehouse", "fleet"}, Within: time.Millisecond},
+		{Prefix: "order/", Authorities: []string{"payments"}, Within: time.Hour},
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	if _, err := n.Publish(ctx, node.Draft{Subject: "order/42", Delta: json.RawMessage(`{"state":"placed"}`)}); err != nil {
+		log.Fatal(err)
+	}
+	time.Sleep(2 * time.Millisecond)
+
+	a, err := n.Attendance(ctx, "order/42")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("expected", a.Expected)
+	fmt.Println("missing", a.Missing)
+	fmt.Println("late", a.Late)
+	fmt.Println("the next one within the hour:", a.Next > 0 && a.Next < time.Hour)
+	// Output:
+	// expected [fleet payments warehouse]
+	// missing [fleet payments]
+	// late [fleet]
+	// the next one within the hour: true
+}
+
+// A status by the conventions of docs/conventions.md. The next one takes away
+// what it does not say itself.
+func ExampleStatus_Delta() {
+	failed := node.Status{State: "failed", Reason: "out_of_stock", Message: "No lamp is left on shelf B7.", URL: "https://shop.test/orders?id=42&tab=stock"}
+	fmt.Printf("%s\n", failed.Delta())
+	fmt.Printf("%s\n", node.Status{State: "refunded"}.Delta("payment"))
+	// Output:
+	// {"message":"No lamp is left on shelf B7.","reason":"out_of_stock","state":"failed","url":"https://shop.test/orders?id=42&tab=stock"}
+	// {"payment":{"message":null,"reason":null,"state":"refunded","url":null}}
+}
+
+// An authority that has nothing more to say of a subject ends its part of it. A
+// subject that all have ended is listed no more, and keeps its history.
+func ExampleStatus_end() {
+	ctx := context.Background()
+	n, err := node.Open(ctx, node.Config{Name: "wh-1", Authority: "warehouse"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	if _, err := n.Publish(ctx, node.Draft{Subject: "order/42", Delta: node.Status{State: "picked"}.Delta()}); err != nil {
+		log.Fatal(err)
+	}
+	order, err := n.View(ctx, "order/42")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(order.Status())
+
+	if _, err := n.Publish(ctx, node.Draft{Subject: "order/42", Delta: chain.EndDelta(order, n.Authority())}); err != nil {
+		log.Fatal(err)
+	}
+	if order, err = n.View(ctx, "order/42"); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(order.Status(), "ended:", order.Empty())
+	// Output:
+	// {"state":"picked"}
+	// {} ended: true
+}

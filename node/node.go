@@ -71,6 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	cfg.Expect = cfg.Expect.Clone()
 	if others := cfg.others(); len(others) < len(cfg.Join) {
 		if len(others) == 0 {
 			cfg.Logger.Warn("told to join only itself, which is nobody: this starts a mesh, which others must be told to join", "join", cfg.Join)

@@ -253,8 +253,28 @@ func TestDataDirectoryIsOneNodesOwn(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, c := range []node.Config{{}, {Name: "a\n"}, {Name: "a", Join: []string{"127.0.0.1:1"}}, {Name: "a", RecoverWait: -1}, {Name: "a", Network: gossip.NewMemNetwork()}} {
+	for _, c := range []node.Config{
+		{},
+		{Name: "a\n"},
+		{Name: "a", Join: []string{"127.0.0.1:1"}},
+		{Name: "a", RecoverWait: -1},
+		{Name: "a", Network: gossip.NewMemNetwork()},
+		{Name: "a", Expect: node.Expectations{{Prefix: "order/"}}},
+	} {
 		_, err := node.Open(t.Context(), c)
 		require.ErrorIs(t, err, node.ErrConfig)
 	}
+}
+
+func TestExpectationsAreCopied(t *testing.T) {
+	authorities := []string{"fleet"}
+	expect := node.Expectations{{Authorities: authorities}}
+	n := open(t, node.Config{Expect: expect})
+	authorities[0], expect[0].Prefix = "nobody", "elsewhere/"
+	publish(t, n, "s", `{"a":1}`)
+	a, err := n.Attendance(t.Context(), "s")
+	require.NoError(t, err)
+	require.Equal(t, []string{"fleet"}, a.Missing)
+	_, err = n.Attendance(t.Context(), "absent")
+	require.ErrorIs(t, err, chain.ErrNotFound)
 }

@@ -156,7 +156,7 @@ func (a *agent) stopInTime() error {
 func (f *agentFlags) config(log *slog.Logger) (node.Config, error) {
 	cfg := node.Config{
 		Name: f.Name, Authority: f.Authority, Zone: f.Zone, DataDir: f.DataDir,
-		Bind: f.Bind, Advertise: f.Advertise, Join: f.Join,
+		Bind: f.Bind, Advertise: f.Advertise, Join: f.Join, Expect: f.Expect,
 		// Zero would be the default.
 		RecoverWait: max(f.RecoverWait, 1), Logger: log, Version: build().Version,
 	}

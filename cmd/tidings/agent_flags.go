@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node"
 )
 
 // agentFlags are the flags of a node.
@@ -28,6 +29,8 @@ type agentFlags struct {
 	AddrFile     string        `placeholder:"FILE" help:"File to write the addresses to, as JSON, once it listens."`
 	RecoverWait  time.Duration `default:"10s" placeholder:"D" help:"How long to wait at a start for peers that know its chain."`
 	LogLevel     string        `default:"info" enum:"debug,info,warn,error" placeholder:"L" help:"Least level to log: debug, info, warn or error."`
+
+	Expect node.Expectations `kong:"-"` // from the configuration file alone
 }
 
 // check finds what is wrong with the flags before anything is opened.

@@ -25,6 +25,9 @@ type viewJSON struct {
 	Heads       []string                 `json:"heads"`
 	Updates     uint64                   `json:"updates"`
 	Time        string                   `json:"time"`
+	Expected    []string                 `json:"expected"` // this and the next two only where asked for
+	Missing     []string                 `json:"missing"`
+	Late        []string                 `json:"late"`
 }
 
 type authorityJSON struct {

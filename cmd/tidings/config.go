@@ -12,6 +12,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/tidings-mesh/tidings/node"
 )
 
 // A flag's value comes from the command line, else from its environment
@@ -28,6 +30,7 @@ func (c *cli) BeforeResolve(ctx *kong.Context, p *process) error {
 			return err
 		}
 		ctx.AddResolver(file)
+		c.Agent.Expect = file.expect
 	}
 	ctx.AddResolver(environment(p.getenv))
 	return nil
@@ -64,6 +67,7 @@ func environment(getenv func(string) string) kong.Resolver {
 type configFile struct {
 	path   string
 	values map[string]any
+	expect node.Expectations
 }
 
 func readConfig(path string) (*configFile, error) {
@@ -80,7 +84,7 @@ func readConfig(path string) (*configFile, error) {
 		}
 		return nil, fmt.Errorf("config %s: %w", path, err)
 	}
-	return c, nil
+	return c, c.takeExpectations()
 }
 
 // Validate refuses keys that no command has a flag for, and values of a wrong

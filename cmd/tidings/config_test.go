@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidings-mesh/tidings/node"
 )
 
 func parseFor(t *testing.T, env map[string]string, args ...string) (*cli, error) {
@@ -117,8 +120,51 @@ limit = 7
 	}
 }
 
+func TestExpectationsOfAFile(t *testing.T) {
+	file := writeFile(t, "agent.toml", `
+zone = "eu-1"
+[[expect]]
+prefix = "order/"
+authorities = ["warehouse", "fleet"]
+within = "30s"
+
+[[expect]]
+prefix = ""
+authorities = "audit,billing"
+[[expect]]
+prefix = "order/export/"
+authorities = ["fleet"]
+within = 0
+`)
+	got, err := parseFor(t, nil, "agent", "--config", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := node.Expectations{
+		{Prefix: "order/", Authorities: []string{"warehouse", "fleet"}, Within: 30 * time.Second},
+		{Authorities: []string{"audit", "billing"}},
+		{Prefix: "order/export/", Authorities: []string{"fleet"}},
+	}
+	if !reflect.DeepEqual(got.Agent.Expect, want) || got.Agent.Zone != "eu-1" {
+		t.Errorf("got %+v, zone %q; want %+v", got.Agent.Expect, got.Agent.Zone, want)
+	}
+	// The file serves all commands, and does not stand for the flag of get.
+	if got, err = parseFor(t, nil, "get", "s", "--config", file); err != nil || got.Get.Expect {
+		t.Errorf("get: %v, %v", got.Get.Expect, err)
+	}
+	if got, err = parseFor(t, nil, "get", "s", "--expect", "--config", file); err != nil || !got.Get.Expect {
+		t.Errorf("get --expect: %v, %v", got.Get.Expect, err)
+	}
+	if got, err = parseFor(t, nil, "agent", "--config", writeFile(t, "none.toml", "expect = []\n")); err != nil || got.Agent.Expect != nil {
+		t.Errorf("none: %v, %v", got.Agent.Expect, err)
+	}
+}
+
 func TestWrongUsage(t *testing.T) {
 	config := func(text string) string { return writeFile(t, "bad.toml", text) }
+	expect := func(text string) string {
+		return config("[[expect]]\nprefix = \"order/\"\nauthorities = \"fleet\"\n[[expect]]\n" + text)
+	}
 	cases := []struct {
 		name string
 		env  map[string]string
@@ -153,6 +199,19 @@ func TestWrongUsage(t *testing.T) {
 		{"number for a list", nil, []string{"agent", "--config", config("join = 1\n")}, `"join": want a string, or an array`},
 		{"wrong type for another command", nil, []string{"version", "--config", config("limit = \"1\"\n")}, `"limit": want a whole number`},
 		{"wrong type behind the command line", nil, []string{"ls", "--limit", "1", "--config", config("limit = true\n")}, `"limit": want a whole number`},
+		{"expectations of no table", nil, []string{"lag", "--config", config("expect = true\n")}, `key "expect": want [[expect]] tables`},
+		{"expectations of one table", nil, []string{"lag", "--config", config("[expect]\nprefix = \"a\"\n")}, `key "expect": want [[expect]] tables`},
+		{"expectation that is no table", nil, []string{"lag", "--config", config("expect = [1]\n")}, "expectation 1: want a table"},
+		{"expectation with an unknown key", nil, []string{"version", "--config", expect("until = 1\n")}, `expectation 2: unknown key "until": want prefix, authorities or within`},
+		{"expectation without a prefix", nil, []string{"agent", "--config", config("[[expect]]\nauthorities = \"a\"\n")}, `expectation 1: key "prefix" is missing`},
+		{"expectation with a bad prefix", nil, []string{"agent", "--config", expect("prefix = \"a//b\"\nauthorities = \"a\"\n")}, `expectation 2: prefix "a//b": `},
+		{"expectation with a number for a prefix", nil, []string{"agent", "--config", expect("prefix = 1\n")}, `expectation 2: key "prefix": want a string`},
+		{"expectation of nobody", nil, []string{"agent", "--config", expect("prefix = \"a\"\n")}, "expectation 2: it names no authorities"},
+		{"expectation of a nameless one", nil, []string{"agent", "--config", expect("prefix = \"a\"\nauthorities = \"x,\"\n")}, `expectation 2: authority "": `},
+		{"expectation of a number", nil, []string{"agent", "--config", expect("prefix = \"a\"\nauthorities = [1]\n")}, `expectation 2: key "authorities": want a string, or an array`},
+		{"expectation of one twice", nil, []string{"agent", "--config", expect("prefix = \"order/\"\nauthorities = \"fleet\"\n")}, `expectation 2: authority "fleet" is named for the prefix "order/" by expectation 1`},
+		{"expectation before now", nil, []string{"agent", "--config", expect("prefix = \"a\"\nauthorities = \"x\"\nwithin = \"-1s\"\n")}, "expectation 2: within -1s: negative"},
+		{"expectation without a unit", nil, []string{"agent", "--config", expect("prefix = \"a\"\nwithin = 30\n")}, `expectation 2: key "within": want a duration`},
 		{"config in a config", nil, []string{"lag", "--config", config("config = \"x\"\n")}, `unknown key "config"`},
 		{"not TOML", nil, []string{"lag", "--config", config("a = 1\ntimeout\n")}, "line 2"},
 		{"key twice", nil, []string{"lag", "--config", config("timeout = \"1s\"\ntimeout = \"2s\"\n")}, "line 2"},

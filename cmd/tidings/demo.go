@@ -112,7 +112,7 @@ func (d *demo) stay() {
 	d.line("curl %s/v1/subjects/order/1002", n[0].http)
 	d.line("curl %s/v1/history/order/1001", n[1].http)
 	d.line("curl '%s/v1/changes?since=start&limit=3'", n[2].http)
-	d.line(`curl -d '{"subject":"order/1002","delta":{"status":"shipped"}}' -H 'Content-Type: application/json' %s/v1/updates`, n[0].http)
+	d.line(`curl -d '{"subject":"order/1002","delta":{"state":"shipped"}}' -H 'Content-Type: application/json' %s/v1/updates`, n[0].http)
 	d.line("curl '%s/v1/changes?since=now'   # then, with its cursor: ?since=CURSOR&wait=30s", n[1].http)
 	d.line("curl %s/v1/mesh", n[2].http)
 	d.line("tidings watch --endpoints %s,%s,%s", n[0].http, n[1].http, n[2].http)

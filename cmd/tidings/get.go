@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +11,8 @@ import (
 type getCmd struct {
 	clientFlags
 	Subject string `arg:"" help:"What to show the status of."`
+
+	Expect bool `help:"Show who is expected to speak of it, by the node's configuration, and has not."`
 }
 
 // Run prints the view of a subject.
@@ -22,24 +25,36 @@ func (c *getCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	query := url.Values{}
+	if c.Expect {
+		query.Set("expect", "true")
+	}
 	var v viewJSON
-	a, err := caller.get(s.ctx, path, nil, &v)
+	a, err := caller.get(s.ctx, path, query, &v)
 	switch {
 	case err != nil:
 		return err
 	case s.json():
 		return s.printBody(a.body)
 	}
-	return s.printView(&v)
+	return s.printView(&v, c.Expect)
 }
 
-func (s *session) printView(v *viewJSON) error {
+func (s *session) printView(v *viewJSON, expect bool) error {
 	head := newTable(s.out)
 	head.row("subject", v.Subject)
+	for _, m := range conventions(v.Status) {
+		head.row(m.name, m.text)
+	}
 	head.row("status", string(v.Status))
 	head.row("updates", strconv.FormatUint(v.Updates, 10))
 	head.row("time", v.Time)
 	head.row("heads", strings.Join(v.Heads, " "))
+	if expect {
+		head.row("expected", strings.Join(v.Expected, ", "))
+		head.row("missing", strings.Join(v.Missing, ", "))
+		head.row("late", strings.Join(v.Late, ", "))
+	}
 	if err := head.flush(); err != nil {
 		return err
 	}

@@ -108,9 +108,9 @@ func (l *listing) add(view json.RawMessage) error {
 		return fmt.Errorf("answer is not what a node gives: %w", err)
 	}
 	if l.rows == nil {
-		l.rows = newTable(l.out, "SUBJECT", "TIME", "UPDATES", "STATUS")
+		l.rows = newTable(l.out, "SUBJECT", "STATE", "TIME", "UPDATES", "STATUS")
 	}
-	l.rows.row(v.Subject, v.Time, strconv.FormatUint(v.Updates, 10), string(v.Status))
+	l.rows.row(v.Subject, stateOf(v.Status), v.Time, strconv.FormatUint(v.Updates, 10), string(v.Status))
 	return nil
 }
 

@@ -38,12 +38,46 @@ func pages(n int) func(http.ResponseWriter, *http.Request, []byte) {
 func TestLsReadsAllPages(t *testing.T) {
 	f := newFake(t, pages(5))
 	o := call(t, "ls", "s/", "--empty", "--endpoints", f.server.URL)
-	if o.want(t, exitDone, `s/4      T     3        {"b":1.50,"a":"<é>"}`, ""); strings.Count(o.out, "\n") != 6 {
+	if o.want(t, exitDone, `s/4      -      T     3        {"b":1.50,"a":"<é>"}`, ""); strings.Count(o.out, "\n") != 6 {
 		t.Errorf("got\n%s", o.out)
 	}
 	if uri := f.requests()[2].uri; uri != "/v1/subjects?empty=true&limit=1000&page=p4&prefix=s%2F" {
 		t.Errorf("asked for %s", uri)
 	}
+}
+
+func TestLsShowsTheState(t *testing.T) {
+	f := newFake(t, answers(200, `{"subjects":[{"subject":"a","status":{"state":"picked"},"updates":1,"time":"T"},
+		{"subject":"b","status":{"state":{"x":1}},"updates":1,"time":"T"},{"subject":"c","status":{},"updates":2,"time":"T"},
+		{"subject":"d","status":{"states":1},"updates":1,"time":"T"}],"next_page":null,"cursor":"c1.x"}`))
+	o := call(t, "ls", "--empty", "--endpoints", f.server.URL)
+	for _, line := range []string{
+		"SUBJECT  STATE    TIME  UPDATES  STATUS\n", "a        picked   T     1        {", "b        {\"x\":1}  T     1        {",
+		"c        (ended)  T     2        {}", "d        -        T     1        {",
+	} {
+		o.want(t, exitDone, line, "")
+	}
+}
+
+func TestGetShowsWhoIsExpected(t *testing.T) {
+	const view = `{"subject":"s","status":{"state":"failed","reason":"no_stock","message":"\u001b[2J","url":1,"x":2},
+		"authorities":{},"heads":["U1"],"updates":1,"time":"T","conflicts":[]%s}`
+	f := newFake(t, answers(200, fmt.Sprintf(view, `,"expected":["fleet","pay ments","w"],"missing":["fleet","pay ments"],"late":["fleet"]`)))
+	o := call(t, "get", "s", "--expect", "--endpoints", f.server.URL)
+	o.want(t, exitDone, "state     failed\nreason    no_stock\nmessage   \\u001b[2J\nurl       1\nstatus ", "")
+	o.want(t, exitDone, "expected  fleet, pay ments, w\nmissing   fleet, pay ments\nlate      fleet\n", "")
+	if uri := f.requests()[0].uri; uri != "/v1/subjects/s?expect=true" {
+		t.Errorf("asked for %s", uri)
+	}
+	f = newFake(t, answers(200, fmt.Sprintf(view, "")))
+	o = call(t, "get", "s", "--endpoints", f.server.URL)
+	o.want(t, exitDone, "heads    U1\n\n", "")
+	if uri := f.requests()[0].uri; uri != "/v1/subjects/s" || strings.Contains(o.out, "missing") {
+		t.Errorf("asked for %s, got\n%s", uri, o.out)
+	}
+	f = newFake(t, answers(200, fmt.Sprintf(view, `,"expected":[],"missing":[],"late":[]`)))
+	callWith(t, "", map[string]string{"TIDINGS_EXPECT": "true"}, "get", "s", "--endpoints", f.server.URL).
+		want(t, exitDone, "expected  -\nmissing   -\nlate      -\n", "")
 }
 
 func TestLsJSONIsOneDocumentAsTheNodeHasIt(t *testing.T) {

@@ -34,6 +34,10 @@ type Backend interface {
 	// View returns a subject's state, ErrNotFound if nothing was ever said of
 	// it, and a channel that is closed once that may have changed.
 	View(subject string) (*chain.State, <-chan struct{}, error)
+	// Attendance says who of those that are expected to speak of a subject, by the
+	// node's configuration, has not in that state. ErrNotFound says that all of the
+	// state was taken back since it was read.
+	Attendance(state *chain.State) (Attendance, error)
 	// Subjects calls yield for the states of subjects that the prefix selects,
 	// in ascending order from `from` on ("" for the first).
 	Subjects(prefix chain.Prefix, from string) iter.Seq2[*chain.State, error]
@@ -88,6 +92,15 @@ type UpdateState struct {
 	Authority  string
 	Reason     string     // "dependency" or "clock" while held
 	WaitingFor []chain.ID // what a held one waits for
+}
+
+// Attendance says who of those that are expected to speak of a subject has not,
+// at some moment. All lists are ascending.
+type Attendance struct {
+	Expected []string      // all that are to speak
+	Missing  []string      // of these, the ones that have not
+	Late     []string      // of the missing, those whose deadline has come
+	Next     time.Duration // until the next of the missing is late, if nobody speaks; 0 if nobody will be
 }
 
 // ChainPage is a part of one chain.

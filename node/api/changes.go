@@ -202,7 +202,7 @@ func (h *Handler) feed(x *exchange, c *changesQuery) error {
 		}
 		more := w.Err() == nil
 		if more && batch.UpToDate {
-			more, err = w.next(changed)
+			more, err = w.next(changed, 0)
 		} else {
 			err = w.over()
 		}

@@ -76,7 +76,12 @@ func TestRefusals(t *testing.T) {
 		// Parameters.
 		{"GET", "/v1/subjects/s?nope=1", "", nil, 400, CodeBadRequest, "nope"},
 		{"GET", "/v1/subjects/s?at=" + cursor, "", nil, 400, CodeBadRequest, "at"},
-		{"GET", "/v1/subjects/s?expect=true", "", nil, 400, CodeBadRequest, "expect"},
+		{"GET", "/v1/subjects/s?expect=yes", "", nil, 400, CodeBadRequest, "expect"},
+		{"GET", "/v1/subjects/s?expect=", "", nil, 400, CodeBadRequest, "expect"},
+		{"GET", "/v1/subjects/s?expect=true&expect=true", "", nil, 400, CodeBadRequest, "expect"},
+		{"GET", "/v1/subjects/none?expect=true", "", nil, 404, CodeNotFound, "subject"},
+		{"GET", "/v1/subjects?expect=true", "", nil, 400, CodeBadRequest, "expect"},
+		{"GET", "/v1/history/s?expect=true", "", nil, 400, CodeBadRequest, "expect"},
 		{"GET", "/v1/mesh?x", "", nil, 400, CodeBadRequest, "x"},
 		{"GET", "/healthz?x", "", nil, 400, CodeBadRequest, "x"},
 		{"GET", "/v1/updates/" + id + "?x=1", "", nil, 400, CodeBadRequest, "x"},

@@ -50,7 +50,8 @@ type fake struct {
 	retracted []chain.Retraction
 	ended     *chain.Freeze
 	cover     *chain.Cover
-	pages     int // updates that one call of Changes looks at, 0 for all
+	attend    func(*chain.State) (Attendance, error) // nil: nobody is expected
+	pages     int                                    // updates that one call of Changes looks at, 0 for all
 }
 
 var (
@@ -266,6 +267,13 @@ func (f *fake) View(subject string) (*chain.State, <-chan struct{}, error) {
 		return state.Clone(), f.changed, nil
 	}
 	return nil, f.changed, fmt.Errorf("%w: %w", ErrNotFound, chain.ErrNotFound)
+}
+
+func (f *fake) Attendance(s *chain.State) (Attendance, error) {
+	if f.attend == nil {
+		return Attendance{}, nil
+	}
+	return f.attend(s)
 }
 
 func (f *fake) Subjects(p chain.Prefix, from string) iter.Seq2[*chain.State, error] {

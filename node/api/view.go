@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -13,7 +14,7 @@ func (h *Handler) view(x *exchange) error {
 	if err := chain.CheckSubject(x.rest); err != nil {
 		return newProblem(CodeBadSubject, "subject", err.Error())
 	}
-	q, err := parseQuery(x.r.URL.RawQuery, "wait", "at_least")
+	q, err := parseQuery(x.r.URL.RawQuery, "wait", "at_least", "expect")
 	if err != nil {
 		return err
 	}
@@ -25,6 +26,10 @@ func (h *Handler) view(x *exchange) error {
 		return err
 	}
 	f, err := q.atLeast()
+	if err != nil {
+		return err
+	}
+	expect, err := q.flag("expect")
 	if err != nil {
 		return err
 	}
@@ -40,17 +45,13 @@ func (h *Handler) view(x *exchange) error {
 		}
 	}
 	for {
-		state, changed, err := h.backend.View(x.rest)
-		switch {
-		case errors.Is(err, ErrNotFound):
-			state = nil
-		case err != nil:
+		v, changed, err := h.look(x.rest, expect)
+		if err != nil {
 			return err
-		default:
-			if tag := state.ETag(); !noneMatch(tags, tag) || d == 0 {
-				w.end()
-				return h.sendView(x, state, tag, tags)
-			}
+		}
+		if v != nil && (d == 0 || !noneMatch(tags, v.tag)) {
+			w.end()
+			return h.sendView(x, v, tags)
 		}
 		if w == nil && d > 0 {
 			if w, err = x.wait(d); err != nil {
@@ -58,23 +59,58 @@ func (h *Handler) view(x *exchange) error {
 			}
 			defer w.end()
 		}
-		more, err := w.next(changed)
+		var next time.Duration
+		if v != nil {
+			next = v.attendance.Next
+		}
+		more, err := w.next(changed, next)
 		switch {
 		case err != nil:
 			return err
 		case more:
-		case state == nil:
+		case v == nil:
 			return newProblem(CodeNotFound, "subject", "nothing was ever said of this subject here")
 		default:
 			w.end()
-			return h.sendView(x, state, state.ETag(), tags)
+			return h.sendView(x, v, tags)
 		}
 	}
 }
 
-// next waits for a change, and reports false once the time is over. A nil
+// look is what is to be seen of a subject at a moment.
+type look struct {
+	state      *chain.State
+	attendance Attendance
+	members    []byte // of the attendance, to go into the view; nil unless asked for
+	tag        string
+}
+
+// look returns what there is of a subject, nil if nothing was ever said of it,
+// and a channel that is closed once that may have changed.
+func (h *Handler) look(subject string, expect bool) (*look, <-chan struct{}, error) {
+	state, changed, err := h.backend.View(subject)
+	v := &look{state: state}
+	if err == nil && expect {
+		v.attendance, err = h.backend.Attendance(state)
+	}
+	switch {
+	case errors.Is(err, chain.ErrNotFound) || errors.Is(err, ErrNotFound):
+		return nil, changed, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	v.tag = state.ETag()
+	if expect {
+		v.members = v.attendance.appendMembers(nil)
+		v.tag = expectTag(v.tag, v.members)
+	}
+	return v, changed, nil
+}
+
+// next waits for a change, or for the time to pass after which there is one by
+// itself, zero for never. It reports false once the whole wait is over. A nil
 // waiting has no time.
-func (w *waiting) next(changed <-chan struct{}) (bool, error) {
+func (w *waiting) next(changed <-chan struct{}, after time.Duration) (bool, error) {
 	if w == nil {
 		return false, nil
 	}
@@ -86,27 +122,42 @@ func (w *waiting) next(changed <-chan struct{}) (bool, error) {
 		return false, w.over()
 	default:
 	}
+	var passed <-chan time.Time
+	if after > 0 {
+		timer := time.NewTimer(max(after, leastSleep))
+		defer timer.Stop()
+		passed = timer.C
+	}
 	select {
 	case <-changed:
+		return true, nil
+	case <-passed:
 		return true, nil
 	case <-w.Done():
 		return false, w.over()
 	}
 }
 
-func (h *Handler) sendView(x *exchange, state *chain.State, tag string, tags []string) error {
-	age := h.backend.Heard(state.Authorities())
+// leastSleep bounds how often a waiter looks again where the node's clock stands
+// still, or is slower than time.
+const leastSleep = 10 * time.Millisecond
+
+func (h *Handler) sendView(x *exchange, v *look, tags []string) error {
+	age := h.backend.Heard(v.state.Authorities())
 	header := x.w.Header()
-	header["Etag"] = []string{`"` + tag + `"`}
+	header["Etag"] = []string{`"` + v.tag + `"`}
 	header["Cache-Control"] = noCacheHeader
 	header["Tidings-Age-Ms"] = []string{strconv.FormatInt(wholeMillis(age), 10)}
-	if noneMatch(tags, tag) {
+	if noneMatch(tags, v.tag) {
 		x.empty(http.StatusNotModified)
 		return nil
 	}
 	buf := getBuffer()
 	defer putBuffer(buf)
-	*buf = state.AppendView((*buf)[:0])
+	*buf = v.state.AppendView((*buf)[:0])
+	if v.members != nil {
+		*buf = append(append((*buf)[:len(*buf)-1], v.members...), '}')
+	}
 	x.json(*buf)
 	return nil
 }

@@ -100,7 +100,7 @@ func TestAtLeast(t *testing.T) {
 		one := f.put(ownOrigin, "s", `{"a":1}`)
 		missing := chain.ID{Origin: fleet, Seq: 2}
 		cursor := chain.Cursor{Frontier: chain.Frontier{fleet: 2}, Filter: chain.Filter{Prefix: "x"}.Hash()}.String()
-		for _, path := range []string{"/v1/subjects/s?", "/v1/history/s?", "/v1/subjects?", "/v1/changes?"} {
+		for _, path := range []string{"/v1/subjects/s?", "/v1/subjects/s?expect=true&", "/v1/history/s?", "/v1/subjects?", "/v1/changes?"} {
 			wantStatus(t, call(h, "GET", path+"at_least="+one.String(), ""), 200)
 			for _, at := range []string{missing.String(), one.String() + "," + missing.String(), cursor} {
 				began := time.Now()
