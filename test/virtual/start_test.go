@@ -89,7 +89,7 @@ func TestSurvivor(t *testing.T) {
 		w.within(wait+time.Second, "ready", func() bool {
 			is, p := left.ready(t)
 			if !is {
-				require.Contains(t, []string{"recovering the own chain from peers", "catching up with the mesh"}, p.Reason)
+				require.Contains(t, []string{"recovering the own chain from peers", "comparing clocks with the mesh", "catching up with the mesh"}, p.Reason)
 			}
 			return is
 		})
