@@ -58,12 +58,13 @@ var layers = []struct {
 	{"chain/store", []string{"chain"}},
 	{"chain", []string{"chain/wire"}},
 	{"gossip", []string{"chain", "chain/wire"}},
+	{"node/api/reply", []string{"chain"}},
 	{"node/api", []string{"chain"}},
-	{"node/client", []string{"chain", "node/api"}},
+	{"node/client", []string{"chain", "node/api/reply"}},
 	{"node/core", []string{"chain", "gossip"}},
 	{"node", []string{"chain", "chain/store", "gossip", "node/api", "node/core", "node/dashboard"}},
-	{"cmd", []string{"chain", "chain/store", "gossip", "node", "node/api", "node/client"}},
-	{"test", []string{"chain", "chain/wire", "chain/store", "gossip", "node", "node/api", "node/client", "node/core"}},
+	{"cmd", []string{"chain", "chain/store", "gossip", "node", "node/api", "node/api/reply", "node/client"}},
+	{"test", []string{"chain", "chain/wire", "chain/store", "gossip", "node", "node/api", "node/api/reply", "node/client", "node/core"}},
 }
 
 // outside says which parts alone may import a library.
