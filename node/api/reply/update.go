@@ -40,9 +40,38 @@ func (u *Update) UnmarshalJSON(b []byte) error {
 // Stamp is the update's place in stitched order.
 func (u *Update) Stamp() chain.Stamp { return chain.Stamp{HLC: u.HLC, ID: u.ID} }
 
+// UpdateState is the answer of GET /v1/updates/{id}: an update as one node has it.
+type UpdateState struct {
+	Update
+	// Kind is "genesis" of the first of a chain, "" of a status change.
+	Kind    string
+	Applied bool
+	// Reason is why it is held, "dependency" or "clock", while it is not applied,
+	// and WaitingFor what for.
+	Reason     string
+	WaitingFor []chain.ID
+}
+
+// UnmarshalJSON reads an update and its state.
+func (s *UpdateState) UnmarshalJSON(b []byte) error {
+	var state struct {
+		Kind       string     `json:"kind"`
+		Applied    bool       `json:"applied"`
+		Reason     string     `json:"reason"`
+		WaitingFor []chain.ID `json:"waiting_for"`
+	}
+	if err := json.Unmarshal(b, &state); err != nil {
+		return err
+	}
+	s.Kind, s.Applied, s.Reason, s.WaitingFor = state.Kind, state.Applied, state.Reason, state.WaitingFor
+	return s.Update.UnmarshalJSON(b)
+}
+
 // Batch is an answer of GET /v1/changes: a part of the feed.
 type Batch struct {
 	Updates []Update `json:"updates"` // in stitched order
+	// Since is the place before the batch, as the client asked for it.
+	Since string `json:"-"`
 	// Cursor is the place after the batch, good on every node.
 	Cursor string `json:"cursor"`
 	// UpToDate: the node had nothing more.
