@@ -14,7 +14,7 @@ type getCmd struct {
 
 // Run prints the view of a subject.
 func (c *getCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
@@ -23,12 +23,12 @@ func (c *getCmd) Run(s *session) error {
 		return err
 	}
 	var v viewJSON
-	a, err := caller.get(s.ctx, path, nil, &v)
+	a, err := get(s.ctx, asks, path, nil, &v)
 	switch {
 	case err != nil:
 		return err
 	case s.json():
-		return s.printBody(a.body)
+		return s.printBody(a.Body)
 	}
 	return s.printView(&v)
 }

@@ -29,7 +29,7 @@ func pages(n int) func(http.ResponseWriter, *http.Request, []byte) {
 				next = fmt.Sprintf(`"p%d"`, i)
 				break
 			}
-			views = append(views, fmt.Sprintf(`{"subject":"s/%d","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"T"}`, i))
+			views = append(views, fmt.Sprintf(`{"subject":"s/%d","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"2026-01-02T03:04:05.001Z"}`, i))
 		}
 		answers(200, fmt.Sprintf(`{"subjects":[%s],"next_page":%s,"cursor":"c1.%d"}`, strings.Join(views, ","), next, from))(w, r, b)
 	}
@@ -38,7 +38,7 @@ func pages(n int) func(http.ResponseWriter, *http.Request, []byte) {
 func TestLsReadsAllPages(t *testing.T) {
 	f := newFake(t, pages(5))
 	o := call(t, "ls", "s/", "--empty", "--endpoints", f.server.URL)
-	if o.want(t, exitDone, `s/4      T     3        {"b":1.50,"a":"<é>"}`, ""); strings.Count(o.out, "\n") != 6 {
+	if o.want(t, exitDone, `s/4      2026-01-02T03:04:05.001Z  3        {"b":1.50,"a":"<é>"}`, ""); strings.Count(o.out, "\n") != 6 {
 		t.Errorf("got\n%s", o.out)
 	}
 	if uri := f.requests()[2].uri; uri != "/v1/subjects?empty=true&limit=1000&page=p4&prefix=s%2F" {
@@ -58,7 +58,7 @@ func TestLsJSONIsOneDocumentAsTheNodeHasIt(t *testing.T) {
 	} {
 		f := newFake(t, pages(5))
 		o := call(t, append([]string{"ls", "-o", "json", "--endpoints", f.server.URL}, c.args...)...)
-		o.want(t, exitDone, `{"subject":"s/0","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"T"}`, "")
+		o.want(t, exitDone, `{"subject":"s/0","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"2026-01-02T03:04:05.001Z"}`, "")
 		var got struct {
 			Subjects []json.RawMessage `json:"subjects"`
 			NextPage *string           `json:"next_page"`
@@ -88,7 +88,7 @@ func TestHistoryAsksForItsForm(t *testing.T) {
 			refuses(406, "not_acceptable")(w, r, b)
 		}
 	})
-	call(t, "history", "s", "--endpoints", f.server.URL).want(t, exitDone, `T10   a`, "not complete")
+	call(t, "history", "s", "--endpoints", f.server.URL).want(t, exitDone, timeText(10)+`  a`, "not complete")
 	call(t, "history", "s", "-o", "json", "--endpoints", f.server.URL).want(t, exitDone, `{"subject":"s","complete":false`, "")
 	call(t, "history", "s", "-o", "svg", "--endpoints", f.server.URL).want(t, exitFailed, "", "not_acceptable")
 }

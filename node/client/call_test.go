@@ -253,6 +253,7 @@ func TestPublish(t *testing.T) {
 		r, err := w.client(nil, "a", "b").Publish(t.Context(), draft)
 		require.NoError(t, err)
 		require.Equal(t, chain.Seq(2), r.ID.Seq)
+		require.Equal(t, 201, r.Status)
 		got := second.requests()[0]
 		require.Equal(t, "/v1/updates?ack=2&wait=3s", got.uri)
 		require.Equal(t, `{"subject":"s","key":"k","authority":"a","delta":{"n": 1.50}}`, got.body)

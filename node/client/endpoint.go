@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// parseEndpoint reads a URL, or host:port as `members` shows it, and returns the
-// URL without a "/" at its end.
-func parseEndpoint(s string) (string, error) {
+// ParseEndpoint reads a URL, or host:port as `members` shows it, and returns the
+// URL as a Client names it: without a "/" at its end. An error wraps ErrConfig.
+func ParseEndpoint(s string) (string, error) {
 	wrong := func(what string) (string, error) { return "", fmt.Errorf("%w: endpoint %q: %s", ErrConfig, s, what) }
 	text := s
 	if _, port, err := net.SplitHostPort(s); err == nil {
@@ -40,7 +40,7 @@ func parseEndpoints(list []string) ([]string, error) {
 		if s = strings.TrimSpace(s); s == "" {
 			continue
 		}
-		e, err := parseEndpoint(s)
+		e, err := ParseEndpoint(s)
 		if err != nil {
 			return nil, err
 		}

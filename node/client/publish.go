@@ -61,7 +61,11 @@ func (c *Client) Publish(ctx context.Context, d Draft) (*Receipt, error) {
 		return nil, err
 	}
 	r := &Receipt{}
-	return r, a.Decode(r)
+	if err := a.Decode(r); err != nil {
+		return nil, err
+	}
+	r.Status = a.Status
+	return r, nil
 }
 
 // body writes the draft. encoding/json would rewrite the delta.

@@ -1,6 +1,8 @@
 package reply
 
 import (
+	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -18,4 +20,21 @@ type Receipt struct {
 	Acks    int        `json:"acks"` // nodes that hold it durably, as far as is known
 	// Unchanged: the status says this already, and nothing was added.
 	Unchanged bool `json:"unchanged"`
+	// Status is 201 of a new update, 200 of one that was there (by its key, or
+	// Unchanged), and 202 where fewer nodes hold it than were asked for.
+	Status int `json:"status"`
+
+	// Raw is the whole as the node gave it.
+	Raw json.RawMessage `json:"-"`
+}
+
+// UnmarshalJSON reads a receipt and keeps its text.
+func (r *Receipt) UnmarshalJSON(b []byte) error {
+	type fields Receipt
+	*r = Receipt{}
+	if err := json.Unmarshal(b, (*fields)(r)); err != nil {
+		return err
+	}
+	r.Raw = slices.Clone(b)
+	return nil
 }
