@@ -54,7 +54,11 @@ func (c *watchCmd) Run(s *session) error {
 		if err := checkReplaceable(c.CursorFile); err != nil {
 			return usagef("--cursor-file: %w", err)
 		}
-		options = append(options, client.Keep(client.CursorFile(c.CursorFile)))
+		place := client.CursorFile(c.CursorFile)
+		if _, err := place.Load(s.ctx); err != nil {
+			return usagef("--cursor-file: %w", err)
+		}
+		options = append(options, client.Keep(place))
 	}
 	w := &watcher{s: s, subject: c.Subject, out: bufio.NewWriter(s.out), roll: asks.Rollup()}
 	w.roll.Patience = c.Timeout

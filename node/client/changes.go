@@ -166,17 +166,17 @@ func (f *feed) next(ctx context.Context) (*Batch, error) {
 	return b, nil
 }
 
-// patience is for how long polls may fail, 0 for ever. Before the first answer,
-// any patience is at its end at once.
+// patience is for how long polls may fail. Before the first answer, any that has
+// an end is at it.
 func (f *feed) patience() time.Duration {
 	if f.options.patience > 0 && !f.answered {
-		return 1
+		return -1
 	}
 	return f.options.patience
 }
 
 // persist repeats what fails for a reason that may pass. After the time that
-// patience gives it returns the error; 0 is for ever.
+// patience gives it returns the error: 0 is for ever, less does not repeat.
 func (c *Client) persist(ctx context.Context, patience func() time.Duration, do func() error) error {
 	start, pauses := time.Now(), newPause(roundFirst, roundLast)
 	for isNew := true; ; isNew = false {
@@ -185,8 +185,12 @@ func (c *Client) persist(ctx context.Context, patience func() time.Duration, do 
 			return err
 		}
 		pause := max(pauses.NextBackOff(), c.pool.quiet())
-		if p := patience(); p > 0 && time.Since(start)+pause >= p {
-			return err
+		if p := patience(); p != 0 {
+			left := p - time.Since(start)
+			if left <= 0 {
+				return err
+			}
+			pause = min(pause, left)
 		}
 		c.tell(Event{Kind: NoneAnswers, Err: err, Retry: pause}, isNew)
 		if err := sleep(ctx, pause); err != nil {
