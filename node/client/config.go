@@ -3,6 +3,7 @@ package client
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 )
@@ -45,6 +46,9 @@ const (
 	defaultUserAgent = "tidings-client"
 	// idleConnection is below the 60 s after which proxies cut.
 	idleConnection = 45 * time.Second
+	// connecting bounds what goes on where a call was given up meanwhile: another
+	// might use the connection.
+	connecting = 10 * time.Second
 	// idlePerHost is enough for a few loops and calls at one node.
 	idlePerHost = 32
 )
@@ -80,10 +84,11 @@ func New(cfg Config) *Client {
 		cfg.UserAgent = defaultUserAgent
 	}
 	if cfg.Transport == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.IdleConnTimeout = idleConnection
-		t.MaxIdleConnsPerHost = idlePerHost
-		cfg.Transport = t
+		cfg.Transport = &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+			DialContext: (&net.Dialer{Timeout: connecting}).DialContext, TLSHandshakeTimeout: connecting,
+			IdleConnTimeout: idleConnection, MaxIdleConnsPerHost: idlePerHost,
+		}
 	}
 	c := &Client{cfg: cfg, err: cfg.Validate(), logger: cfg.Logger}
 	if c.logger == nil {

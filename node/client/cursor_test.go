@@ -167,4 +167,3 @@ func TestCursorFile(t *testing.T) {
 	_, err = f.Load(ctx)
 	require.ErrorContains(t, err, "not a cursor")
 }
-
