@@ -171,6 +171,31 @@ func (b *books) take(u *Update) {
 	b.got[u.ID] = true
 }
 
+// What a feed does wrong, the books find.
+func TestBooksFindFaults(t *testing.T) {
+	a, b := chain.Origin{1}, chain.Origin{2}
+	update := func(o chain.Origin, seq chain.Seq, deps ...chain.ID) *Update {
+		return &Update{ID: chain.ID{Origin: o, Seq: seq}, Deps: deps}
+	}
+	first := chain.ID{Origin: a, Seq: 2}
+	for name, c := range map[string]struct {
+		updates []*Update
+		faults  int
+	}{
+		"right":        {[]*Update{update(a, 2), update(b, 2, first), update(a, 3)}, 0},
+		"repeated":     {[]*Update{update(a, 2), update(a, 2)}, 1},
+		"skipped":      {[]*Update{update(a, 2), update(a, 4)}, 1},
+		"back":         {[]*Update{update(a, 2), update(a, 3), update(a, 2)}, 1},
+		"out of order": {[]*Update{update(b, 2, first), update(a, 2)}, 1},
+	} {
+		books := newBooks()
+		for _, u := range c.updates {
+			books.take(u)
+		}
+		require.Len(t, books.faults, c.faults, name)
+	}
+}
+
 // A consumer follows three nodes under writes, while they hang, are cut off from
 // each other, closed, and replaced. Nothing is lost, repeated, or out of causal order; what
 // it rolls up is what the nodes show; and a second consumer that restarts all the
