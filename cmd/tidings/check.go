@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type checkCmd struct {
@@ -20,27 +22,27 @@ func (c *checkCmd) Help() string {
 
 // Run prints a node's readiness; the exit status is for monitors.
 func (c *checkCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
-	a, err := caller.ask(s.ctx, request{path: "/readyz"})
+	a, err := asks.Do(s.ctx, client.Request{Path: "/readyz", Any: true})
 	if err != nil {
 		return err
 	}
-	if a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
-		return errors.Join(a.problem(), errUnmet)
+	if a.Status != http.StatusOK && a.Status != http.StatusServiceUnavailable {
+		return errors.Join(a.Err(), errUnmet)
 	}
 	result := readiness{
-		Endpoint:  string(a.endpoint),
-		Node:      a.header.Get("Tidings-Node"),
-		Ready:     a.status == http.StatusOK,
-		Converged: a.header.Get("Tidings-Converged") == "true",
+		Endpoint:  a.Endpoint,
+		Node:      a.Header.Get("Tidings-Node"),
+		Ready:     a.Status == http.StatusOK,
+		Converged: a.Header.Get("Tidings-Converged") == "true",
 	}
 	if !result.Ready {
 		// Reason and progress are beside the problem's own members.
-		if err := json.Unmarshal(a.body, &result); err != nil {
-			result.Reason = fmt.Sprintf("status %d", a.status)
+		if err := json.Unmarshal(a.Body, &result); err != nil {
+			result.Reason = fmt.Sprintf("status %d", a.Status)
 		}
 	}
 	if s.json() {

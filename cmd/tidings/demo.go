@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type demoCmd struct {
@@ -161,7 +163,7 @@ func (d *demo) together() error {
 			return err
 		}
 		if n.authority == "payments" {
-			d.body("GET payments /v1/subjects/order/1002", a.body)
+			d.body("GET payments /v1/subjects/order/1002", a.Body)
 		}
 		ok := len(v.Conflicts) == 1 && v.Conflicts[0].Path == "/delivery/day" && len(v.Conflicts[0].Writes) == 2
 		d.expect(ok, n.authority+" shows the conflict over the day of delivery")
@@ -201,17 +203,17 @@ func (d *demo) same(since time.Time) error {
 }
 
 // view gets a subject at a node, waiting until an update is applied there.
-func (d *demo) view(n *demoNode, subject, atLeast string) (*viewJSON, *answer, error) {
+func (d *demo) view(n *demoNode, subject, atLeast string) (*viewJSON, *client.Answer, error) {
 	query := url.Values{}
 	if atLeast != "" {
-		query = url.Values{"at_least": {atLeast}, "wait": {demoWait}}
+		query = url.Values{"at_least": {atLeast}, "wait": {demoWait.String()}}
 	}
 	a, err := n.get(d.ctx, "/v1/subjects/"+subject, query)
 	if err != nil {
 		return nil, nil, err
 	}
 	var v viewJSON
-	return &v, a, a.decode(&v)
+	return &v, a, a.Decode(&v)
 }
 
 // The transcript.

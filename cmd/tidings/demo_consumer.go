@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 // demoConsumer polls the feed, each time at another node, and checks what it
@@ -33,8 +35,8 @@ func (c *demoConsumer) drain() error {
 		if err != nil {
 			return err
 		}
-		var b batch
-		if err := a.decode(&b); err != nil {
+		var b client.Batch
+		if err := a.Decode(&b); err != nil {
 			return err
 		}
 		since := c.cursor
@@ -44,29 +46,23 @@ func (c *demoConsumer) drain() error {
 			continue
 		}
 		idle = 0
-		got, err := c.take(b.Updates)
-		if err != nil {
-			return err
-		}
+		got := c.take(b.Updates)
 		c.d.line("GET %-9s /v1/changes?since=%-9s -> %s", n.authority, short(since), c.d.ids(got))
 	}
 	return nil
 }
 
-func (c *demoConsumer) take(updates []json.RawMessage) (got []string, err error) {
-	for _, raw := range updates {
-		var u updateJSON
-		if err := json.Unmarshal(raw, &u); err != nil {
-			return nil, err
-		}
-		c.d.expect(!c.seen[u.ID], "the poll repeats nothing: "+u.ID)
+func (c *demoConsumer) take(updates []client.Update) (got []string) {
+	for _, u := range updates {
+		id := u.ID.String()
+		c.d.expect(!c.seen[id], "the poll repeats nothing: "+id)
 		for _, dep := range u.Deps {
-			c.d.expect(c.seen[dep], "the poll brings "+dep+" before "+u.ID)
+			c.d.expect(c.seen[dep.String()], "the poll brings "+dep.String()+" before "+id)
 		}
-		c.seen[u.ID] = true
-		got = append(got, u.ID)
+		c.seen[id] = true
+		got = append(got, id)
 	}
-	return got, nil
+	return got
 }
 
 // short is the end of a cursor, which tells it from others.
@@ -93,7 +89,7 @@ func (d *demo) consume(statuses map[string]json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	d.body("GET payments /v1/subjects/order/1003", a.body)
+	d.body("GET payments /v1/subjects/order/1003", a.Body)
 	d.head("6. How it came about: its stitched history, the same on every node")
 	if err := d.history("order/1001"); err != nil {
 		return err
@@ -119,12 +115,12 @@ func (d *demo) history(subject string) error {
 			return err
 		}
 		if i > 0 {
-			d.expect(string(a.body) == string(first), n.authority+" tells the history of "+subject+" byte for byte as the others do")
+			d.expect(string(a.Body) == string(first), n.authority+" tells the history of "+subject+" byte for byte as the others do")
 			continue
 		}
-		first = a.body
+		first = a.Body
 		var h historyJSON
-		if err := a.decode(&h); err != nil {
+		if err := a.Decode(&h); err != nil {
 			return err
 		}
 		d.line("GET %s /v1/history/%s", n.authority, subject)
@@ -163,7 +159,7 @@ func (d *demo) without(c *demoConsumer) error {
 	d.line("fleet      %s  ready after %d ms", fleet.http, time.Since(began).Milliseconds())
 	d.expect(fleet.origin == origin, "the fleet goes on with its own chain")
 	_, missed, err := d.view(fleet, "order/1004", "")
-	d.expect(err == nil && missed.status == http.StatusOK, "the fleet is ready once it has what it missed")
+	d.expect(err == nil && missed.Status == http.StatusOK, "the fleet is ready once it has what it missed")
 	if err := d.same(began); err != nil {
 		return err
 	}
@@ -197,7 +193,7 @@ func (d *demo) ready(n *demoNode) error {
 func (d *demo) agree(statuses map[string]json.RawMessage) error {
 	d.head("10. In the end: every order, on every node, byte for byte")
 	for _, subject := range slices.Sorted(maps.Keys(statuses)) {
-		var first *answer
+		var first *client.Answer
 		for _, n := range d.mesh.nodes {
 			v, a, err := d.view(n, subject, "")
 			if err != nil {
@@ -208,8 +204,8 @@ func (d *demo) agree(statuses map[string]json.RawMessage) error {
 				d.line("%s  %s", subject, v.Status)
 			}
 			d.expect(string(v.Status) == string(statuses[subject]), fmt.Sprintf("%s has the status %s at %s", subject, statuses[subject], n.authority))
-			d.expect(string(a.body) == string(first.body), "the view of "+subject+" at "+n.authority+" is byte for byte that of the others")
-			d.expect(a.header.Get("ETag") != "" && a.header.Get("ETag") == first.header.Get("ETag"), "the ETag of "+subject+" at "+n.authority+" is that of the others")
+			d.expect(string(a.Body) == string(first.Body), "the view of "+subject+" at "+n.authority+" is byte for byte that of the others")
+			d.expect(a.Header.Get("ETag") != "" && a.Header.Get("ETag") == first.Header.Get("ETag"), "the ETag of "+subject+" at "+n.authority+" is that of the others")
 		}
 	}
 	return nil

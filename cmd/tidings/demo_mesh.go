@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidings-mesh/tidings/node"
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 // demoMesh is three real nodes in one process: each has its directory, its
@@ -27,9 +28,9 @@ type demoMesh struct {
 type demoNode struct {
 	authority string
 	origin    string
-	bind      string   // where it talks to the others
-	http      endpoint // where it serves
-	agent     *agent   // nil while stopped
+	bind      string // where it talks to the others
+	http      string // where it serves
+	agent     *agent // nil while stopped
 }
 
 // demoTimeout is how long a node may take for an answer.
@@ -60,7 +61,7 @@ func (m *demoMesh) start(ctx context.Context, authority string, join ...*demoNod
 	}
 	n.agent = &agent{log: m.log, stops: []func() error{opened.Close}}
 	n.agent.serve(listener, opened.Handler())
-	n.origin, n.bind, n.http = opened.Origin().String(), opened.Addr(), endpoint("http://"+listener.Addr().String())
+	n.origin, n.bind, n.http = opened.Origin().String(), opened.Addr(), "http://"+listener.Addr().String()
 	return n, nil
 }
 
@@ -105,16 +106,16 @@ func (m *demoMesh) running() (up []*demoNode) {
 	return up
 }
 
-// caller asks this node only.
-func (n *demoNode) caller() *caller {
-	return &caller{endpoints: []endpoint{n.http}, timeout: demoTimeout, http: demoClient}
+// client asks this node only.
+func (n *demoNode) client() *client.Client {
+	return client.New(client.Config{Endpoints: []string{n.http}, Timeout: demoTimeout, Transport: demoTransport})
 }
 
-// demoClient keeps no connection, so that no stopped node is waited for.
-var demoClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+// demoTransport keeps no connection, so that no stopped node is waited for.
+var demoTransport = &http.Transport{DisableKeepAlives: true}
 
-func (n *demoNode) get(ctx context.Context, path string, query url.Values) (*answer, error) {
-	return n.caller().do(ctx, request{path: path, query: query, wait: demoTimeout})
+func (n *demoNode) get(ctx context.Context, path string, query url.Values) (*client.Answer, error) {
+	return n.client().Do(ctx, client.Request{Path: path, Query: query, Wait: demoTimeout})
 }
 
 // settle waits until all running nodes know each other and are the same.
@@ -123,8 +124,8 @@ func (m *demoMesh) settle(ctx context.Context) (root string, err error) {
 	for start := time.Now(); ; {
 		var missing string
 		for i, n := range up {
-			var mesh meshJSON
-			if _, err := n.caller().get(ctx, "/v1/mesh", nil, &mesh); err != nil {
+			mesh, err := n.client().Mesh(ctx)
+			if err != nil {
 				return "", err
 			}
 			alive := 0
@@ -134,12 +135,12 @@ func (m *demoMesh) settle(ctx context.Context) (root string, err error) {
 				}
 			}
 			if i == 0 {
-				root = mesh.Root
+				root = mesh.Root.String()
 			}
 			switch {
 			case alive != len(up):
 				missing = fmt.Sprintf("%s sees %d nodes of %d", n.authority, alive, len(up))
-			case mesh.Root != root:
+			case mesh.Root.String() != root:
 				missing = "roots differ"
 			case !mesh.Converged:
 				missing = n.authority + " is not converged"

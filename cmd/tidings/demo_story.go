@@ -8,6 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 //go:embed demo/orders.ndjson
@@ -41,7 +45,7 @@ func readDemo() (lines []demoLine, statuses map[string]json.RawMessage, err erro
 }
 
 // demoWait is how long a node may take to get what another one has.
-const demoWait = "5s"
+const demoWait = 5 * time.Second
 
 // tell publishes the lines of one part of the history, each at its authority's
 // node, once that has seen what was said of the subject before.
@@ -61,50 +65,48 @@ func (d *demo) tell(part string) error {
 func (d *demo) publish(l *demoLine) error {
 	n := d.mesh.of(l.Authority)
 	if last := d.last[l.Subject]; last != "" && l.Part != "apart" {
-		query := url.Values{"at_least": {last}, "wait": {demoWait}}
+		query := url.Values{"at_least": {last}, "wait": {demoWait.String()}}
 		if _, err := n.get(d.ctx, "/v1/subjects/"+l.Subject, query); err != nil {
 			return err
 		}
 	}
-	dr := draft{Subject: l.Subject, Delta: l.Delta, Key: fmt.Sprintf("demo %s %s", l.Subject, l.Delta)}
+	dr := client.Draft{Subject: l.Subject, Delta: l.Delta, Key: fmt.Sprintf("demo %s %s", l.Subject, l.Delta), Wait: demoWait}
 	for _, name := range l.Deps {
 		id := d.named[name]
 		if id == "" {
 			return fmt.Errorf("order history: %q comes before what it depends on", name)
 		}
-		dr.Deps = append(dr.Deps, id)
+		dep, err := chain.ParseID(id)
+		if err != nil {
+			return err
+		}
+		dr.Deps = append(dr.Deps, dep)
 	}
-	body, err := dr.body()
+	r, err := n.client().Publish(d.ctx, dr)
 	if err != nil {
 		return err
 	}
-	a, err := n.caller().deliver(d.ctx, request{
-		method: http.MethodPost, path: "/v1/updates", query: url.Values{"wait": {demoWait}},
-		header: http.Header{"Content-Type": {"application/json"}}, body: body,
-	})
-	if err != nil {
-		return err
-	}
-	var r struct {
-		ID   string   `json:"id"`
-		Deps []string `json:"deps"`
-	}
-	if err := a.decode(&r); err != nil {
-		return err
-	}
-	d.last[l.Subject], d.sent = r.ID, append(d.sent, r.ID)
+	id := r.ID.String()
+	d.last[l.Subject], d.sent = id, append(d.sent, id)
 	if l.As != "" {
-		d.named[l.As] = r.ID
+		d.named[l.As] = id
 	}
 	after := ""
 	if len(r.Deps) > 0 {
-		after = "  after " + d.ids(r.Deps)
+		after = "  after " + d.ids(idTexts(r.Deps))
 	}
 	d.line("%-9s  %s  %s", l.Authority, l.Subject, l.Delta)
-	d.line("           -> %d %s%s", a.status, d.id(r.ID), after)
-	d.expect(a.status == http.StatusCreated, "published once")
+	d.line("           -> %d %s%s", r.Status, d.id(id), after)
+	d.expect(r.Status == http.StatusCreated, "published once")
 	for _, id := range dr.Deps {
 		d.expect(slices.Contains(r.Deps, id), "the dependency that the caller named is kept")
 	}
 	return nil
+}
+
+func idTexts(ids []chain.ID) (all []string) {
+	for _, id := range ids {
+		all = append(all, id.String())
+	}
+	return all
 }

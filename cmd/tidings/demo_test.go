@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 	"slices"
 	"testing"
@@ -9,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 // The history that the program carries folds to the statuses that it says,
@@ -49,27 +49,30 @@ func TestDemoHistory(t *testing.T) {
 
 // What a poll does wrong, the consumer finds.
 func TestDemoConsumerFindsFaults(t *testing.T) {
-	update := func(id string, deps ...string) json.RawMessage {
-		b, err := json.Marshal(map[string]any{"id": id, "deps": deps})
-		require.NoError(t, err)
-		return b
-	}
-	for name, c := range map[string]struct {
-		updates []json.RawMessage
+	a, b, c := testID("a"), testID("b"), testID("c")
+	update := func(id chain.ID, deps ...chain.ID) client.Update { return client.Update{ID: id, Deps: deps} }
+	for name, p := range map[string]struct {
+		updates []client.Update
 		wrong   bool
 	}{
-		"right":        {[]json.RawMessage{update("a.2"), update("b.2", "a.2")}, false},
-		"repeated":     {[]json.RawMessage{update("a.2"), update("a.2"), update("b.2", "a.2")}, true},
-		"out of order": {[]json.RawMessage{update("b.2", "a.2"), update("a.2")}, true},
-		"lost":         {[]json.RawMessage{update("a.2")}, true},
-		"made up":      {[]json.RawMessage{update("a.2"), update("b.2", "a.2"), update("c.2")}, true},
+		"right":        {[]client.Update{update(a), update(b, a)}, false},
+		"repeated":     {[]client.Update{update(a), update(a), update(b, a)}, true},
+		"out of order": {[]client.Update{update(b, a), update(a)}, true},
+		"lost":         {[]client.Update{update(a)}, true},
+		"made up":      {[]client.Update{update(a), update(b, a), update(c)}, true},
 	} {
-		d := &demo{out: io.Discard, mesh: &demoMesh{}, sent: []string{"a.2", "b.2"}}
+		d := &demo{out: io.Discard, mesh: &demoMesh{}, sent: []string{a.String(), b.String()}}
 		consumer := &demoConsumer{d: d, seen: map[string]bool{}}
-		got, err := consumer.take(slices.Clone(c.updates))
-		require.NoError(t, err)
-		require.Len(t, got, len(c.updates))
+		require.Len(t, consumer.take(slices.Clone(p.updates)), len(p.updates))
 		consumer.whole()
-		require.Equal(t, c.wrong, len(d.wrong) > 0, "%s: %v", name, d.wrong)
+		require.Equal(t, p.wrong, len(d.wrong) > 0, "%s: %v", name, d.wrong)
 	}
+}
+
+// testID is the first status change of a chain that is named by one letter.
+func testID(name string) chain.ID {
+	var id chain.ID
+	copy(id.Origin[:], name)
+	id.Seq = 2
+	return id
 }

@@ -2,7 +2,7 @@
 //
 // One command is one file. main.go has the process around them (signals,
 // streams, exit status), cli.go the grammar, config.go where a flag's value
-// comes from, caller.go how a node is asked and what happens when it does not
+// comes from, client.go how a node is asked and what happens when it does not
 // answer. Every client command works against the HTTP interface alone, so it
 // serves any node of any host.
 //

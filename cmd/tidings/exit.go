@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 // The exit statuses. Scripts branch on them, so they never change.
@@ -32,18 +35,16 @@ var errUnmet = errors.New("not met")
 // exitStatus is the status for what a command returned.
 func exitStatus(err error) int {
 	var usage *usageError
-	var problem *problemError
-	var unreachable *unreachableError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.Is(err, client.ErrConfig):
 		return exitUsage
-	case errors.As(err, &problem) && problem.Code == "not_found":
+	case errors.Is(err, client.ErrNotFound):
 		return exitNotFound
-	case errors.As(err, &problem) && problem.Code == "gone":
+	case errors.Is(err, client.ErrGone):
 		return exitGone
-	case errors.As(err, &unreachable):
+	case errors.Is(err, client.ErrUnreachable):
 		return exitUnreachable
 	}
 	return exitFailed
@@ -58,5 +59,10 @@ func describe(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	}
-	return err.Error()
+	// Much of it may be a node's words.
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }

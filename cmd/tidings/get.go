@@ -17,7 +17,7 @@ type getCmd struct {
 
 // Run prints the view of a subject.
 func (c *getCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
@@ -30,12 +30,12 @@ func (c *getCmd) Run(s *session) error {
 		query.Set("expect", "true")
 	}
 	var v viewJSON
-	a, err := caller.get(s.ctx, path, query, &v)
+	a, err := get(s.ctx, asks, path, query, &v)
 	switch {
 	case err != nil:
 		return err
 	case s.json():
-		return s.printBody(a.body)
+		return s.printBody(a.Body)
 	}
 	return s.printView(&v, c.Expect)
 }

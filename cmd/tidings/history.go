@@ -3,6 +3,8 @@ package main
 import (
 	"net/http"
 	"strings"
+
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type historyCmd struct {
@@ -17,7 +19,7 @@ func (c *historyCmd) Help() string {
 
 // Run prints the stitched history of a subject.
 func (c *historyCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
@@ -29,15 +31,15 @@ func (c *historyCmd) Run(s *session) error {
 	if s.output == "svg" {
 		accept = "image/svg+xml"
 	}
-	a, err := caller.do(s.ctx, request{path: path, header: http.Header{"Accept": {accept}}})
+	a, err := asks.Do(s.ctx, client.Request{Path: path, Header: http.Header{"Accept": {accept}}})
 	switch {
 	case err != nil:
 		return err
 	case s.output != "text":
-		return s.printBody(a.body)
+		return s.printBody(a.Body)
 	}
 	var h historyJSON
-	if err := a.decode(&h); err != nil {
+	if err := a.Decode(&h); err != nil {
 		return err
 	}
 	t := newTable(s.out, "TIME", "AUTHORITY", "UPDATE", "DELTA", "DEPS")

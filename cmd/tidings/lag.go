@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type lagCmd struct{ clientFlags }
@@ -11,12 +13,12 @@ type lagCmd struct{ clientFlags }
 // Run prints a node's frontier by origin: what it applied of each chain, and
 // what it knows to exist.
 func (c *lagCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
 	var m meshJSON
-	a, err := caller.get(s.ctx, "/v1/mesh", nil, &m)
+	a, err := get(s.ctx, asks, "/v1/mesh", nil, &m)
 	switch {
 	case err != nil:
 		return err
@@ -48,9 +50,9 @@ func (c *lagCmd) Run(s *session) error {
 }
 
 // printPart prints some keys of a node's answer, each as it came.
-func (s *session) printPart(a *answer, keys ...string) error {
+func (s *session) printPart(a *client.Answer, keys ...string) error {
 	whole := map[string]json.RawMessage{}
-	if err := a.decode(&whole); err != nil {
+	if err := a.Decode(&whole); err != nil {
 		return err
 	}
 	part := map[string]json.RawMessage{}

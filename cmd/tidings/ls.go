@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
+
+	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/api/reply"
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type lsCmd struct {
@@ -17,11 +19,9 @@ type lsCmd struct {
 	Limit int  `placeholder:"N" help:"List at most N subjects; 0 lists all."`
 }
 
-const subjectsPage = 1_000
-
 // Run lists subjects, page by page, in ascending order.
 func (c *lsCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
@@ -30,55 +30,30 @@ func (c *lsCmd) Run(s *session) error {
 	}
 	out := bufio.NewWriter(s.out)
 	l := &listing{out: out, json: s.json()}
-	if err := c.pages(s, caller, l); err != nil {
+	if err := c.pages(s, asks, l); err != nil {
 		// What was listed is right; the exit status says that it is not all.
 		return errors.Join(err, l.flush())
 	}
 	return l.end()
 }
 
-func (c *lsCmd) pages(s *session, caller *caller, l *listing) error {
-	for page := ""; ; {
-		want := subjectsPage
-		if c.Limit > 0 {
-			want = min(want, c.Limit-l.count)
-		}
-		q := url.Values{"limit": {strconv.Itoa(want)}}
-		if c.Prefix != "" {
-			q.Set("prefix", c.Prefix)
-		}
-		if c.Empty {
-			q.Set("empty", "true")
-		}
-		if page != "" {
-			q.Set("page", page)
-		}
-		var got struct {
-			Subjects []json.RawMessage `json:"subjects"`
-			NextPage *string           `json:"next_page"`
-			Cursor   string            `json:"cursor"`
-		}
-		if _, err := caller.get(s.ctx, "/v1/subjects", q, &got); err != nil {
+func (c *lsCmd) pages(s *session, asks *client.Client, l *listing) error {
+	options := []client.ListOption{client.Prefix(c.Prefix), client.AtMost(c.Limit)}
+	if c.Empty {
+		options = append(options, client.Ended())
+	}
+	for page, err := range asks.Subjects(s.ctx, options...) {
+		if err != nil {
 			return err
 		}
-		if page == "" {
-			// The first page's cursor is before all that follows.
-			l.cursor = got.Cursor
-		}
-		for _, view := range got.Subjects {
-			if err := l.add(view); err != nil {
+		l.cursor, l.next = page.Cursor, page.NextPage
+		for i := range page.Subjects {
+			if err := l.add(&page.Subjects[i]); err != nil {
 				return err
 			}
 		}
-		if got.NextPage == nil || *got.NextPage == "" {
-			return nil
-		}
-		page = *got.NextPage
-		if c.Limit > 0 && l.count >= c.Limit {
-			l.next = got.NextPage
-			return nil
-		}
 	}
+	return nil
 }
 
 // listing prints views as they come: as rows, or as the items of one document
@@ -89,10 +64,10 @@ type listing struct {
 	rows   *table
 	count  int
 	cursor string
-	next   *string
+	next   string
 }
 
-func (l *listing) add(view json.RawMessage) error {
+func (l *listing) add(v *reply.View) error {
 	l.count++
 	if l.json {
 		separator := ","
@@ -100,17 +75,13 @@ func (l *listing) add(view json.RawMessage) error {
 			separator = `{"subjects":[`
 		}
 		l.out.WriteString(separator)
-		_, err := l.out.Write(view)
+		_, err := l.out.Write(v.Raw)
 		return err
-	}
-	var v viewJSON
-	if err := json.Unmarshal(view, &v); err != nil {
-		return fmt.Errorf("answer is not what a node gives: %w", err)
 	}
 	if l.rows == nil {
 		l.rows = newTable(l.out, "SUBJECT", "STATE", "TIME", "UPDATES", "STATUS")
 	}
-	l.rows.row(v.Subject, stateOf(v.Status), v.Time, strconv.FormatUint(v.Updates, 10), string(v.Status))
+	l.rows.row(v.Subject, stateOf(v.Status), v.Time.Format(chain.TimeLayout), strconv.FormatUint(v.Updates, 10), string(v.Status))
 	return nil
 }
 
@@ -119,9 +90,9 @@ func (l *listing) end() error {
 		if l.count == 0 {
 			l.out.WriteString(`{"subjects":[`)
 		}
-		next, err := json.Marshal(l.next)
-		if err != nil {
-			return err
+		next := []byte("null")
+		if l.next != "" {
+			next = quoteJSON(l.next)
 		}
 		fmt.Fprintf(l.out, `],"next_page":%s,"cursor":%s}`+"\n", next, quoteJSON(l.cursor))
 	}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type membersCmd struct {
@@ -16,12 +18,12 @@ type membersListCmd struct{}
 
 // Run prints the members of the mesh as one node sees them.
 func (*membersListCmd) Run(s *session, c *membersCmd) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
 	var m meshJSON
-	a, err := caller.get(s.ctx, "/v1/mesh", nil, &m)
+	a, err := get(s.ctx, asks, "/v1/mesh", nil, &m)
 	switch {
 	case err != nil:
 		return err
@@ -46,7 +48,7 @@ type membersForgetCmd struct {
 
 // Run makes the mesh forget a member.
 func (c *membersForgetCmd) Run(s *session, m *membersCmd) error {
-	caller, err := newCaller(&m.clientFlags)
+	asks, err := newClient(&m.clientFlags)
 	if err != nil {
 		return err
 	}
@@ -54,7 +56,7 @@ func (c *membersForgetCmd) Run(s *session, m *membersCmd) error {
 		return usagef("want a member's name, got an empty argument")
 	}
 	// Forgetting is the same however often it is asked for.
-	if _, err := caller.do(s.ctx, request{method: http.MethodDelete, path: "/v1/mesh/members/" + url.PathEscape(c.Name)}); err != nil {
+	if _, err := asks.Do(s.ctx, client.Request{Method: http.MethodDelete, Path: "/v1/mesh/members/" + url.PathEscape(c.Name)}); err != nil {
 		return err
 	}
 	if s.json() {

@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"os"
 	"slices"
+
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 // A stream is sent in batches, each of them the lines that are there: so a
@@ -87,7 +89,7 @@ func readLine(in *bufio.Reader) (line []byte, err error) {
 }
 
 // stream publishes a file's lines and prints a result for each.
-func (c *publishCmd) stream(s *session, caller *caller) error {
+func (c *publishCmd) stream(s *session, asks *client.Client) error {
 	in := s.in
 	if c.NDJSON != "-" {
 		f, err := os.Open(c.NDJSON)
@@ -101,7 +103,7 @@ func (c *publishCmd) stream(s *session, caller *caller) error {
 	if prefix == "" {
 		prefix = rand.Text()
 	}
-	p := &publisher{s: s, caller: caller, cmd: c, prefix: prefix, out: bufio.NewWriter(s.out)}
+	p := &publisher{s: s, asks: asks, cmd: c, prefix: prefix, out: bufio.NewWriter(s.out)}
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	// The reader may stay in its read of a terminal or a pipe after the
@@ -122,7 +124,7 @@ func (c *publishCmd) stream(s *session, caller *caller) error {
 // publisher sends batches and prints what became of their lines.
 type publisher struct {
 	s      *session
-	caller *caller
+	asks   *client.Client
 	cmd    *publishCmd
 	prefix string
 	out    *bufio.Writer
@@ -190,20 +192,20 @@ func (p *publisher) send(ctx context.Context, batch []streamLine) error {
 	}
 	var results []json.RawMessage
 	if sent > 0 {
-		a, err := p.caller.deliver(ctx, request{
-			method: http.MethodPost, path: "/v1/updates", query: p.cmd.query(),
-			header: http.Header{"Content-Type": {"application/x-ndjson"}}, body: body.Bytes(),
+		a, err := p.asks.Deliver(ctx, client.Request{
+			Method: http.MethodPost, Path: "/v1/updates", Query: p.cmd.query(),
+			Header: http.Header{"Content-Type": {"application/x-ndjson"}}, Body: body.Bytes(),
 		})
 		if err != nil {
 			return fmt.Errorf("lines %d to %d: %w", batch[0].number, batch[len(batch)-1].number, inDoubt(p.s, err, p.prefix))
 		}
-		for line := range bytes.Lines(a.body) {
+		for line := range bytes.Lines(a.Body) {
 			if line = bytes.TrimSpace(line); len(line) > 0 {
 				results = append(results, line)
 			}
 		}
 		if len(results) != sent {
-			return fmt.Errorf("%s: %d results for %d lines", a.endpoint, len(results), sent)
+			return fmt.Errorf("%s: %d results for %d lines", a.Endpoint, len(results), sent)
 		}
 	}
 	for _, l := range batch {
@@ -254,11 +256,11 @@ func (p *publisher) print(number int, result json.RawMessage) error {
 	}
 	switch {
 	case bad:
-		problem := &problemError{}
+		problem := &client.Problem{}
 		if err := json.Unmarshal(result, problem); err != nil {
 			return fmt.Errorf("line %d: answer is not what a node gives: %w", number, err)
 		}
-		what = problem.Error()
+		what = plain(problem.Error())
 	case r.Unchanged:
 		what = id + " unchanged"
 	case short:

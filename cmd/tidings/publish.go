@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type publishCmd struct {
@@ -35,7 +35,7 @@ func (c *publishCmd) Help() string {
 
 // Run publishes one update, or a stream of them.
 func (c *publishCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
@@ -46,21 +46,23 @@ func (c *publishCmd) Run(s *session) error {
 		if c.Subject != "" || len(c.Dep) > 0 {
 			return usagef("--ndjson takes subjects and deps from its lines: give neither SUBJECT nor --dep")
 		}
-		return c.stream(s, caller)
+		return c.stream(s, asks)
 	}
 	if c.Subject == "" || c.Delta == "" {
 		return usagef("want SUBJECT and JSON, or --ndjson FILE")
 	}
+	d := client.Draft{Subject: c.Subject, Key: c.Key, Wait: c.wait()}
 	for _, dep := range c.Dep {
-		if _, err := chain.ParseID(dep); err != nil {
+		id, err := chain.ParseID(dep)
+		if err != nil {
 			return usagef("--dep: %w", err)
 		}
+		d.Deps = append(d.Deps, id)
 	}
-	delta, err := s.readDelta(c.Delta)
-	if err != nil {
+	if d.Delta, err = s.readDelta(c.Delta); err != nil {
 		return err
 	}
-	return c.one(s, caller, delta)
+	return c.one(s, asks, d)
 }
 
 // maxDeltaFile bounds what is read of a delta, well above what a node takes.
@@ -91,46 +93,25 @@ func (s *session) readDelta(arg string) (json.RawMessage, error) {
 	return text, nil
 }
 
-// draft is the body of a publish. Its delta goes out as it was written.
-type draft struct {
-	Subject string
-	Delta   json.RawMessage
-	Deps    []string
-	Key     string
-}
-
-// body writes the draft. encoding/json would rewrite the delta.
-func (d *draft) body() ([]byte, error) {
-	subject, err := json.Marshal(d.Subject)
-	if err != nil {
-		return nil, err
-	}
-	deps, err := json.Marshal(d.Deps)
-	if err != nil {
-		return nil, err
-	}
-	key, err := json.Marshal(d.Key)
-	if err != nil {
-		return nil, err
-	}
-	b := fmt.Appendf(nil, `{"subject":%s,"key":%s`, subject, key)
-	if len(d.Deps) > 0 {
-		b = fmt.Appendf(b, `,"deps":%s`, deps)
-	}
-	return fmt.Appendf(b, `,"delta":%s}`, d.Delta), nil
-}
-
-// query asks for acknowledgements, and for no longer a wait than the answer
-// may take.
+// query asks for acknowledgements of what is published by a stream.
 func (c *publishCmd) query() url.Values {
 	q := url.Values{}
 	if c.Ack != nil {
 		q.Set("ack", strconv.Itoa(*c.Ack))
 	}
-	if (c.Ack != nil || len(c.Dep) > 0) && c.Timeout > 0 {
-		q.Set("wait", min(c.Timeout/2, maxWait).String())
+	if wait := c.wait(); wait > 0 {
+		q.Set("wait", wait.String())
 	}
 	return q
+}
+
+// wait is how long a node may wait for acknowledgements and dependencies: no longer
+// than the answer may take. 0 leaves it to the node.
+func (c *publishCmd) wait() time.Duration {
+	if c.Ack == nil && len(c.Dep) == 0 {
+		return 0
+	}
+	return min(c.Timeout/2, maxWait)
 }
 
 const (
@@ -140,37 +121,28 @@ const (
 	maxAck = 64
 )
 
-func (c *publishCmd) one(s *session, caller *caller, delta json.RawMessage) error {
-	d := draft{Subject: c.Subject, Delta: delta, Deps: c.Dep, Key: c.Key}
+func (c *publishCmd) one(s *session, asks *client.Client, d client.Draft) error {
 	if d.Key == "" {
 		d.Key = rand.Text()
 	}
-	body, err := d.body()
-	if err != nil {
-		return usagef("%w", err)
+	if c.Ack != nil {
+		d.Ack = *c.Ack
 	}
-	a, err := caller.deliver(s.ctx, request{
-		method: http.MethodPost, path: "/v1/updates", query: c.query(),
-		header: http.Header{"Content-Type": {"application/json"}}, body: body,
-	})
+	r, err := asks.Publish(s.ctx, d)
 	if err != nil {
 		return inDoubt(s, err, d.Key)
 	}
-	var r receiptJSON
-	if err := a.decode(&r); err != nil {
-		return err
-	}
 	if s.json() {
-		err = s.printBody(a.body)
-	} else if r.ID != nil {
-		err = s.printLine("%s", plain(*r.ID))
+		err = s.printBody(r.Raw)
+	} else if !r.ID.IsZero() {
+		err = s.printLine("%s", r.ID)
 	}
 	switch {
 	case err != nil:
 		return err
 	case r.Unchanged:
 		s.say("unchanged: the status says this already")
-	case a.status == http.StatusAccepted && c.Ack != nil:
+	case r.Status == http.StatusAccepted && c.Ack != nil:
 		s.say("published, but durable on only %d of %d nodes in time", r.Acks, *c.Ack)
 		return errUnmet
 	}
@@ -179,8 +151,7 @@ func (c *publishCmd) one(s *session, caller *caller, delta json.RawMessage) erro
 
 // inDoubt says what to do about a publish that may have happened.
 func inDoubt(s *session, err error, key string) error {
-	var lost *unreachableError
-	if errors.As(err, &lost) && lost.sent {
+	if errors.Is(err, client.ErrInDoubt) {
 		s.say("it was sent, so it may be published: repeat it to the same endpoint with --key %s", key)
 	}
 	return err

@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-const receipt = `{"id":"00000000000000000000000001.2","subject":"a","time":"t","hlc":"0","deps":[],"acks":0}`
+const receipt = `{"id":"00000000000000000000000004.2","subject":"a","time":"2026-01-02T03:04:05.001Z","hlc":"019b7ca98c890000","deps":[],"acks":0}`
 
 func TestPublishRepeatsAtTheSameNodeWithTheSameKey(t *testing.T) {
 	first := newFake(t, hangsUp, hangsUp, answers(201, receipt))
 	second := newFake(t, answers(201, receipt))
 	call(t, "publish", "a", `{"x":1}`, "--endpoints", first.server.URL+","+second.server.URL).
-		want(t, exitDone, "00000000000000000000000001.2\n", "")
+		want(t, exitDone, "00000000000000000000000004.2\n", "")
 	got := first.requests()
 	if len(got) != 3 || len(second.requests()) != 0 {
 		t.Fatalf("%d and %d requests, want 3 and 0", len(got), len(second.requests()))
@@ -27,7 +27,7 @@ func TestPublishRepeatsAtTheSameNodeWithTheSameKey(t *testing.T) {
 
 func TestPublishGoesOnOnlyIfNothingWasSent(t *testing.T) {
 	second := newFake(t, answers(201, receipt))
-	call(t, "publish", "a", `{}`, "--endpoints", nobody(t)+","+second.server.URL).want(t, exitDone, "001.2", "")
+	call(t, "publish", "a", `{}`, "--endpoints", nobody(t)+","+second.server.URL).want(t, exitDone, "004.2", "")
 
 	for name, step := range map[string]func(http.ResponseWriter, *http.Request, []byte){
 		"hangs up": hangsUp, "hangs": hangs,
@@ -49,7 +49,7 @@ func TestPublishWaitsForANodeThatAsksForIt(t *testing.T) {
 			status = 429
 		}
 		f := newFake(t, refuses(status, code), answers(201, receipt))
-		call(t, "publish", "a", `{}`, "--endpoints", f.server.URL).want(t, exitDone, "001.2", "")
+		call(t, "publish", "a", `{}`, "--endpoints", f.server.URL).want(t, exitDone, "004.2", "")
 		stays := newFake(t, refuses(status, code))
 		call(t, "publish", "a", `{}`, "--timeout", "200ms", "--endpoints", stays.server.URL).want(t, exitFailed, "", code)
 	}
@@ -60,14 +60,14 @@ func TestPublishWaitsForANodeThatAsksForIt(t *testing.T) {
 
 func TestPublishOutcomes(t *testing.T) {
 	node := func(status int, body string) string { return newFake(t, answers(status, body)).server.URL }
-	unchanged := `{"id":"00000000000000000000000001.2","unchanged":true}`
-	call(t, "publish", "a", `{}`, "--endpoints", node(200, unchanged)).want(t, exitDone, "001.2\n", "unchanged")
+	unchanged := `{"id":"00000000000000000000000004.2","unchanged":true}`
+	call(t, "publish", "a", `{}`, "--endpoints", node(200, unchanged)).want(t, exitDone, "004.2\n", "unchanged")
 	o := call(t, "publish", "a", `{}`, "--endpoints", node(200, `{"id":null,"unchanged":true}`))
 	if o.want(t, exitDone, "", "unchanged"); o.out != "" {
 		t.Errorf("standard output: %q", o.out)
 	}
 	short := strings.Replace(receipt, `"acks":0`, `"acks":1`, 1)
-	call(t, "publish", "a", `{}`, "--ack", "3", "--endpoints", node(202, short)).want(t, exitFailed, "001.2\n", "only 1 of 3 nodes")
+	call(t, "publish", "a", `{}`, "--ack", "3", "--endpoints", node(202, short)).want(t, exitFailed, "004.2\n", "only 1 of 3 nodes")
 	call(t, "publish", "a", `{}`, "-o", "json", "--endpoints", node(201, receipt)).want(t, exitDone, receipt+"\n", "")
 	refused := newFake(t, refuses(409, "unknown_dependency"))
 	call(t, "publish", "a", `{}`, "--endpoints", refused.server.URL).want(t, exitFailed, "", "unknown_dependency")
@@ -109,7 +109,7 @@ func counts(w http.ResponseWriter, _ *http.Request, body []byte) {
 			fmt.Fprintf(w, `{"status":400,"title":"Bad Request","detail":"no subject","code":"bad_subject","line":%d}`+"\n", n)
 			continue
 		}
-		fmt.Fprintf(w, `{"id":"00000000000000000000000001.%d","subject":%q,"status":201,"line":%d}`+"\n", n+1, d.Subject, n)
+		fmt.Fprintf(w, `{"id":"00000000000000000000000004.%d","subject":%q,"status":201,"line":%d}`+"\n", n+1, d.Subject, n)
 	}
 }
 
@@ -125,8 +125,8 @@ func TestPublishStream(t *testing.T) {
 		o := callWith(t, in, nil, "publish", "--ndjson", "-", "--key", "run7", "--endpoints", f.server.URL)
 		o.want(t, exitFailed, "", "2 of 5 lines failed")
 		want := []string{
-			"1 201 00000000000000000000000001.2", "3 201 00000000000000000000000001.3",
-			"4 400 bad_subject: no subject", "5 400 bad_subject: no subject", "6 201 00000000000000000000000001.6", "",
+			"1 201 00000000000000000000000004.2", "3 201 00000000000000000000000004.3",
+			"4 400 bad_subject: no subject", "5 400 bad_subject: no subject", "6 201 00000000000000000000000004.6", "",
 		}
 		// How the lines fall into batches depends on when they are read, and
 		// with it the IDs of this fake: only with one batch are they known.

@@ -29,7 +29,7 @@ func pages(n int) func(http.ResponseWriter, *http.Request, []byte) {
 				next = fmt.Sprintf(`"p%d"`, i)
 				break
 			}
-			views = append(views, fmt.Sprintf(`{"subject":"s/%d","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"T"}`, i))
+			views = append(views, fmt.Sprintf(`{"subject":"s/%d","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"2026-01-02T03:04:05.001Z"}`, i))
 		}
 		answers(200, fmt.Sprintf(`{"subjects":[%s],"next_page":%s,"cursor":"c1.%d"}`, strings.Join(views, ","), next, from))(w, r, b)
 	}
@@ -38,7 +38,7 @@ func pages(n int) func(http.ResponseWriter, *http.Request, []byte) {
 func TestLsReadsAllPages(t *testing.T) {
 	f := newFake(t, pages(5))
 	o := call(t, "ls", "s/", "--empty", "--endpoints", f.server.URL)
-	if o.want(t, exitDone, `s/4      -      T     3        {"b":1.50,"a":"<é>"}`, ""); strings.Count(o.out, "\n") != 6 {
+	if o.want(t, exitDone, `s/4      -      2026-01-02T03:04:05.001Z  3        {"b":1.50,"a":"<é>"}`, ""); strings.Count(o.out, "\n") != 6 {
 		t.Errorf("got\n%s", o.out)
 	}
 	if uri := f.requests()[2].uri; uri != "/v1/subjects?empty=true&limit=1000&page=p4&prefix=s%2F" {
@@ -47,13 +47,13 @@ func TestLsReadsAllPages(t *testing.T) {
 }
 
 func TestLsShowsTheState(t *testing.T) {
-	f := newFake(t, answers(200, `{"subjects":[{"subject":"a","status":{"state":"picked"},"updates":1,"time":"T"},
-		{"subject":"b","status":{"state":{"x":1}},"updates":1,"time":"T"},{"subject":"c","status":{},"updates":2,"time":"T"},
-		{"subject":"d","status":{"states":1},"updates":1,"time":"T"}],"next_page":null,"cursor":"c1.x"}`))
+	f := newFake(t, answers(200, `{"subjects":[{"subject":"a","status":{"state":"picked"},"updates":1,"time":"2026-01-02T03:04:05.000Z"},
+		{"subject":"b","status":{"state":{"x":1}},"updates":1,"time":"2026-01-02T03:04:05.000Z"},{"subject":"c","status":{},"updates":2,"time":"2026-01-02T03:04:05.000Z"},
+		{"subject":"d","status":{"states":1},"updates":1,"time":"2026-01-02T03:04:05.000Z"}],"next_page":null,"cursor":"c1.x"}`))
 	o := call(t, "ls", "--empty", "--endpoints", f.server.URL)
 	for _, line := range []string{
-		"SUBJECT  STATE    TIME  UPDATES  STATUS\n", "a        picked   T     1        {", "b        {\"x\":1}  T     1        {",
-		"c        (ended)  T     2        {}", "d        -        T     1        {",
+		"SUBJECT  STATE    TIME                      UPDATES  STATUS\n", "a        picked   2026-01-02T03:04:05.000Z  1        {", "b        {\"x\":1}  2026-01-02T03:04:05.000Z  1        {",
+		"c        (ended)  2026-01-02T03:04:05.000Z  2        {}", "d        -        2026-01-02T03:04:05.000Z  1        {",
 	} {
 		o.want(t, exitDone, line, "")
 	}
@@ -92,7 +92,7 @@ func TestLsJSONIsOneDocumentAsTheNodeHasIt(t *testing.T) {
 	} {
 		f := newFake(t, pages(5))
 		o := call(t, append([]string{"ls", "-o", "json", "--endpoints", f.server.URL}, c.args...)...)
-		o.want(t, exitDone, `{"subject":"s/0","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"T"}`, "")
+		o.want(t, exitDone, `{"subject":"s/0","status":{"b":1.50,"a":"<é>"},"updates":3,"time":"2026-01-02T03:04:05.001Z"}`, "")
 		var got struct {
 			Subjects []json.RawMessage `json:"subjects"`
 			NextPage *string           `json:"next_page"`
@@ -122,7 +122,7 @@ func TestHistoryAsksForItsForm(t *testing.T) {
 			refuses(406, "not_acceptable")(w, r, b)
 		}
 	})
-	call(t, "history", "s", "--endpoints", f.server.URL).want(t, exitDone, `T10   a`, "not complete")
+	call(t, "history", "s", "--endpoints", f.server.URL).want(t, exitDone, timeText(10)+`  a`, "not complete")
 	call(t, "history", "s", "-o", "json", "--endpoints", f.server.URL).want(t, exitDone, `{"subject":"s","complete":false`, "")
 	call(t, "history", "s", "-o", "svg", "--endpoints", f.server.URL).want(t, exitFailed, "", "not_acceptable")
 }

@@ -132,7 +132,7 @@ type replayRun struct {
 }
 
 // open connects to the nodes that were named and starts the others.
-func (p *replayRun) open(endpoints map[string]endpoint, outline *replayOutline) error {
+func (p *replayRun) open(endpoints map[string]string, outline *replayOutline) error {
 	flags := clientFlags{Timeout: p.cmd.Timeout, TokenFile: p.cmd.TokenFile}
 	var err error
 	if p.remotes, err = dialAll(p.s.ctx, endpoints, flags); err != nil {

@@ -184,7 +184,7 @@ func TestParseSpeed(t *testing.T) {
 func TestReplayEndpoints(t *testing.T) {
 	got, err := parseReplayEndpoints([]string{"fleet=127.0.0.1:1", "a=b=https://x.example/p/"})
 	require.NoError(t, err)
-	require.Equal(t, map[string]endpoint{"fleet": "http://127.0.0.1:1", "a=b": "https://x.example/p"}, got)
+	require.Equal(t, map[string]string{"fleet": "http://127.0.0.1:1", "a=b": "https://x.example/p"}, got)
 	for _, list := range [][]string{{"x"}, {"=http://a"}, {"x="}, {"x=ftp://a"}, {"x=http://a", "x=http://b"}} {
 		_, err := parseReplayEndpoints(list)
 		require.Equal(t, exitUsage, exitStatus(err), "%v", list)

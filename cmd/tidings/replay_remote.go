@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 // remoteOutlet is a node that runs elsewhere, asked by HTTP. A batch is one
@@ -20,7 +21,9 @@ import (
 type remoteOutlet struct {
 	*feeder
 	authority string
-	caller    *caller       // copied for each use: one is not safe for concurrent use
+	endpoint  string
+	asks      *client.Client
+	hold      time.Duration // for which the node may hold an answer
 	addr      string        // the node's in its mesh
 	reads     chan struct{} // a place for each question under way
 }
@@ -33,8 +36,8 @@ const (
 )
 
 // parseReplayEndpoints reads AUTHORITY=URL.
-func parseReplayEndpoints(list []string) (map[string]endpoint, error) {
-	all := make(map[string]endpoint, len(list))
+func parseReplayEndpoints(list []string) (map[string]string, error) {
+	all := make(map[string]string, len(list))
 	for _, text := range list {
 		i := strings.LastIndexByte(text, '=')
 		if i < 0 {
@@ -44,7 +47,7 @@ func parseReplayEndpoints(list []string) (map[string]endpoint, error) {
 		if err := chain.CheckName(authority); err != nil {
 			return nil, usagef("--endpoint %q: authority: %w", text, err)
 		}
-		e, err := parseEndpoint(text[i+1:])
+		e, err := client.ParseEndpoint(text[i+1:])
 		if err != nil {
 			return nil, usagef("--endpoint %q: %w", text, err)
 		}
@@ -59,16 +62,16 @@ func parseReplayEndpoints(list []string) (map[string]endpoint, error) {
 
 // dialReplay finds out whether a node is there and writes for the authority,
 // and begins to send. close ends it.
-func dialReplay(ctx context.Context, authority string, e endpoint, flags clientFlags) (*remoteOutlet, error) {
-	flags.Endpoints = []string{string(e)}
-	c, err := newCaller(&flags)
+func dialReplay(ctx context.Context, authority, e string, flags clientFlags) (*remoteOutlet, error) {
+	flags.Endpoints = []string{e}
+	asks, err := newClient(&flags)
 	if err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = remoteReads + 1
-	c.http.Transport = transport
-	o := &remoteOutlet{authority: authority, caller: c, reads: make(chan struct{}, remoteReads)}
+	o := &remoteOutlet{authority: authority, endpoint: e, asks: asks, hold: remoteHold, reads: make(chan struct{}, remoteReads)}
+	if flags.Timeout > 0 {
+		o.hold = min(o.hold, flags.Timeout)
+	}
 	var m meshJSON
 	if err := o.get(ctx, "/v1/mesh", nil, 0, &m); err != nil {
 		return nil, err
@@ -88,10 +91,10 @@ func dialReplay(ctx context.Context, authority string, e endpoint, flags clientF
 
 func (o *remoteOutlet) close() {
 	o.feeder.close()
-	o.caller.http.CloseIdleConnections()
+	o.asks.Close()
 }
 
-func (o *remoteOutlet) name() string { return string(o.caller.endpoints[0]) }
+func (o *remoteOutlet) name() string { return o.endpoint }
 
 // get asks the node and decodes its answer. The node may hold it for a while.
 func (o *remoteOutlet) get(ctx context.Context, path string, query url.Values, hold time.Duration, v any) error {
@@ -101,27 +104,19 @@ func (o *remoteOutlet) get(ctx context.Context, path string, query url.Values, h
 		return ctx.Err()
 	}
 	defer func() { <-o.reads }()
-	c := *o.caller
-	a, err := c.do(ctx, request{path: path, query: query, wait: hold})
+	a, err := o.asks.Do(ctx, client.Request{Path: path, Query: query, Wait: hold})
 	if err != nil {
 		return err
 	}
-	return a.decode(v)
+	return a.Decode(v)
 }
 
 func (o *remoteOutlet) await(ctx context.Context, id chain.ID) error {
 	// The question that needs least of an answer, and yet waits.
-	query := url.Values{"since": {"now"}, "limit": {"1"}, "at_least": {id.String()}}
+	query := url.Values{"since": {"now"}, "limit": {"1"}, "at_least": {id.String()}, "wait": {o.hold.String()}}
 	for {
-		hold := remoteHold
-		if o.caller.timeout > 0 {
-			hold = min(hold, o.caller.timeout)
-		}
-		query.Set("wait", hold.String())
-		var b batch
-		err := o.get(ctx, "/v1/changes", query, hold, &b)
-		var problem *problemError
-		if !errors.As(err, &problem) || problem.Code != "behind" {
+		var b client.Batch
+		if err := o.get(ctx, "/v1/changes", query, o.hold, &b); !errors.Is(err, client.ErrBehind) {
 			return err
 		}
 	}
@@ -142,8 +137,7 @@ func (o *remoteOutlet) status(ctx context.Context, subject string) ([]byte, erro
 	}
 	var v viewJSON
 	err = o.get(ctx, path, nil, 0, &v)
-	var problem *problemError
-	if errors.As(err, &problem) && problem.Code == "not_found" {
+	if errors.Is(err, client.ErrNotFound) {
 		return nil, nil
 	}
 	return v.Status, err
@@ -157,26 +151,25 @@ func (o *remoteOutlet) deliver(ctx context.Context, lines []*replayLine) ([]repl
 		body = fmt.Appendf(body, `{"subject":%s,"authority":%s,"key":%s,"delta":%s}`+"\n",
 			quoteJSON(l.subject), quoteJSON(o.authority), quoteJSON(l.key), l.delta)
 	}
-	c := *o.caller
-	a, err := c.deliver(ctx, request{
-		method: http.MethodPost, path: "/v1/updates", header: http.Header{"Content-Type": {"application/x-ndjson"}}, body: body,
+	a, err := o.asks.Deliver(ctx, client.Request{
+		Method: http.MethodPost, Path: "/v1/updates", Header: http.Header{"Content-Type": {"application/x-ndjson"}}, Body: body,
 	})
 	if err != nil {
 		return nil, err
 	}
 	answers := make([]replayAnswer, 0, len(lines))
-	for line := range bytes.Lines(a.body) {
+	for line := range bytes.Lines(a.Body) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
 		answer, err := readReplayAnswer(line)
 		if err != nil {
-			return nil, fmt.Errorf("%s: answer is not what a node gives: %w", a.endpoint, err)
+			return nil, fmt.Errorf("%s: answer is not what a node gives: %w", a.Endpoint, err)
 		}
 		answers = append(answers, answer)
 	}
 	if len(answers) != len(lines) {
-		return nil, fmt.Errorf("%s: %d results for %d lines", a.endpoint, len(answers), len(lines))
+		return nil, fmt.Errorf("%s: %d results for %d lines", a.Endpoint, len(answers), len(lines))
 	}
 	return answers, nil
 }
@@ -190,11 +183,11 @@ func readReplayAnswer(text []byte) (a replayAnswer, err error) {
 		return a, err
 	}
 	if r.Status >= 300 {
-		problem := &problemError{}
+		problem := &client.Problem{}
 		if err := json.Unmarshal(text, problem); err != nil {
 			return a, err
 		}
-		if passing(problem) && problem.Code != "store_failed" {
+		if client.Transient(problem) && !errors.Is(problem, client.ErrStoreFailed) {
 			a.later = problem
 		} else {
 			a.refused = problem
@@ -212,7 +205,7 @@ func readReplayAnswer(text []byte) (a replayAnswer, err error) {
 type remotes map[string]*remoteOutlet
 
 // dialAll asks all of them at once, so that each that is wrong is named.
-func dialAll(ctx context.Context, endpoints map[string]endpoint, flags clientFlags) (remotes, error) {
+func dialAll(ctx context.Context, endpoints map[string]string, flags clientFlags) (remotes, error) {
 	var mu sync.Mutex // protects all and errs
 	all, errs := remotes{}, []error(nil)
 	var wg sync.WaitGroup

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type verifyCmd struct {
@@ -40,7 +41,7 @@ type verdict struct {
 
 // Run checks one chain, or all that a node has.
 func (c *verifyCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
@@ -51,13 +52,13 @@ func (c *verifyCmd) Run(s *session) error {
 			return usagef("%w", err)
 		}
 		origins = append(origins, o)
-	} else if origins, err = c.all(s, caller); err != nil {
+	} else if origins, err = c.all(s, asks); err != nil {
 		return err
 	}
 	all := []verdict{}
 	bad := false
 	for _, o := range origins {
-		v, err := verifyChain(s, caller, o)
+		v, err := verifyChain(s, asks, o)
 		if err != nil {
 			return err
 		}
@@ -74,9 +75,9 @@ func (c *verifyCmd) Run(s *session) error {
 }
 
 // all are the origins of the chains that a node has.
-func (c *verifyCmd) all(s *session, caller *caller) ([]chain.Origin, error) {
+func (c *verifyCmd) all(s *session, asks *client.Client) ([]chain.Origin, error) {
 	var m meshJSON
-	a, err := caller.get(s.ctx, "/v1/mesh", nil, &m)
+	a, err := get(s.ctx, asks, "/v1/mesh", nil, &m)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func (c *verifyCmd) all(s *session, caller *caller) ([]chain.Origin, error) {
 	for i := range m.Chains {
 		o, err := chain.ParseOrigin(m.Chains[i].Origin)
 		if err != nil {
-			return nil, fmt.Errorf("%s: answer is not what a node gives: %w", a.endpoint, err)
+			return nil, fmt.Errorf("%s: answer is not what a node gives: %w", a.Endpoint, err)
 		}
 		origins = append(origins, o)
 	}
@@ -167,13 +168,13 @@ const chainPage = 1_000
 
 // verifyChain fetches a chain and checks it. What is wrong with the chain is
 // in the verdict; the error is one of asking for it.
-func verifyChain(s *session, caller *caller, o chain.Origin) (*verdict, error) {
+func verifyChain(s *session, asks *client.Client, o chain.Origin) (*verdict, error) {
 	v := &verifier{tail: chain.Tail{Head: chain.Head{Origin: o}}}
 	out := &verdict{Origin: o.String()}
 	for {
 		var page chainPageJSON
 		q := url.Values{"from": {(v.tail.Seq + 1).String()}, "limit": {strconv.Itoa(chainPage)}}
-		if _, err := caller.get(s.ctx, "/v1/chains/"+o.String(), q, &page); err != nil {
+		if _, err := get(s.ctx, asks, "/v1/chains/"+o.String(), q, &page); err != nil {
 			return nil, err
 		}
 		out.Authority, out.Node, out.Frozen = page.Authority, page.Node, page.Frozen

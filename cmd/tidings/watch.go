@@ -2,16 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type watchCmd struct {
@@ -32,193 +27,121 @@ func (c *watchCmd) Help() string {
 		" A cursor is good on every node: where one does not answer, the next endpoint goes on from the same place."
 }
 
+// watchHold is how long a node may hold an answer. A short one finds a node that
+// hangs soon, and costs it little.
+const watchHold = 10 * time.Second
+
 // Run follows the feed until it is interrupted.
 func (c *watchCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
+	defer asks.Close()
 	switch {
 	case c.Subject != "" && c.Prefix != "":
 		return usagef("want a SUBJECT or --prefix, not both")
 	case c.Interval < 0:
 		return usagef("--interval: want 0 or more, got %s", c.Interval)
 	}
-	cursor := c.Since
+	options := []client.FeedOption{
+		client.Since(c.Since), client.Prefix(c.Prefix + c.Subject), client.Every(c.Interval), client.Hold(watchHold), client.Patience(c.Timeout),
+	}
+	if c.Once {
+		options = append(options, client.Once())
+	}
 	if c.CursorFile != "" {
 		if err := checkReplaceable(c.CursorFile); err != nil {
 			return usagef("--cursor-file: %w", err)
 		}
-		saved, err := readCursor(c.CursorFile)
+		place := client.CursorFile(c.CursorFile)
+		if _, err := place.Load(s.ctx); err != nil {
+			return usagef("--cursor-file: %w", err)
+		}
+		options = append(options, client.Keep(place))
+	}
+	w := &watcher{s: s, subject: c.Subject, out: bufio.NewWriter(s.out), roll: asks.Rollup()}
+	w.roll.Patience = c.Timeout
+	for b, err := range asks.Changes(s.ctx, options...) {
+		if err == nil {
+			err = w.print(b)
+		}
 		if err != nil {
-			return err
-		}
-		if saved != "" {
-			cursor = saved
+			return unlessInterrupted(s, err)
 		}
 	}
-	w := &watcher{
-		s: s, cmd: c, out: bufio.NewWriter(s.out),
-		feed:  &follower{caller: caller, cursor: cursor, prefix: c.Prefix + c.Subject, hold: c.hold()},
-		rolls: newRollup(), fromStart: cursor == "start",
-	}
-	err = w.follow(s.ctx)
-	if s.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	return nil
+}
+
+// unlessInterrupted is an error, unless it is because the user ended the command.
+func unlessInterrupted(s *session, err error) error {
+	if s.ctx.Err() != nil {
 		return nil
 	}
 	return err
 }
 
-// hold is how long a node may hold an answer. Short holds find a node that
-// hangs soon, and cost it little.
-func (c *watchCmd) hold() time.Duration {
-	if c.Interval > 0 || c.Once {
-		return 0
-	}
-	return 10 * time.Second
-}
-
-// readCursor reads what an earlier watch saved, "" if there is nothing.
-func readCursor(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", usagef("--cursor-file: %w", err)
-	}
-	return strings.TrimSpace(string(b)), nil
-}
-
-// watcher prints what a follower gets.
+// watcher prints batches.
 type watcher struct {
-	s     *session
-	cmd   *watchCmd
-	out   *bufio.Writer
-	feed  *follower
-	rolls *rollup
-	// fromStart: what is not in rolls was never written to. Else its earlier
-	// updates have to be fetched.
-	fromStart bool
+	s       *session
+	subject string // the only one, "" for all
+	out     *bufio.Writer
+	roll    *client.Rollup
 }
 
-func (w *watcher) follow(ctx context.Context) error {
-	saved := w.feed.cursor
-	for {
-		b, lines, err := w.next(ctx)
-		if err != nil {
-			return err
-		}
-		for _, line := range lines {
-			// The error is kept until Flush.
-			_, _ = w.out.Write(line)
-		}
-		if err := w.out.Flush(); err != nil {
-			return fmt.Errorf("standard output: %w", err)
-		}
-		w.feed.cursor = b.Cursor
-		if w.cmd.CursorFile != "" && b.Cursor != saved {
-			if err := replaceFile(w.cmd.CursorFile, []byte(b.Cursor+"\n")); err != nil {
-				return fmt.Errorf("save cursor: %w", err)
-			}
-			saved = b.Cursor
-		}
-		if !b.UpToDate {
-			continue
-		}
-		if w.cmd.Once {
-			return nil
-		}
-		pause := w.cmd.Interval
-		if len(b.Updates) == 0 {
-			// A node that does not hold its answers is not to be asked in a
-			// tight loop.
-			pause = max(pause, 50*time.Millisecond)
-		}
-		if err := sleep(ctx, pause); err != nil {
-			return err
-		}
+// print prints a batch, once all of it can be. The cursor is saved once it returned.
+func (w *watcher) print(b *client.Batch) error {
+	if w.subject != "" {
+		b = only(b, w.subject)
 	}
-}
-
-// next gets a batch and makes its lines, however often a node fails meanwhile.
-// Nothing is printed before the whole batch can be.
-func (w *watcher) next(ctx context.Context) (*batch, [][]byte, error) {
-	var lines [][]byte
-	b, err := w.feed.poll(ctx, func(b *batch) error {
-		lines = lines[:0]
-		for _, r := range b.Retracted {
-			if err := w.retract(&r); err != nil {
-				return err
-			}
-		}
-		for _, raw := range b.Updates {
-			line, err := w.line(ctx, raw)
-			if err != nil {
-				return err
-			}
-			if line != nil {
-				lines = append(lines, line)
-			}
-		}
-		return nil
-	})
-	return b, lines, err
-}
-
-// line is what is printed of an update, nil for nothing.
-func (w *watcher) line(ctx context.Context, raw json.RawMessage) ([]byte, error) {
-	var u updateJSON
-	if err := json.Unmarshal(raw, &u); err != nil {
-		return nil, fmt.Errorf("answer is not what a node gives: %w", err)
+	for _, back := range b.Retracted {
+		w.s.say("retracted: updates of %s after %d, because its chain was forked", back.Origin, back.After)
 	}
-	if w.cmd.Subject != "" && u.Subject != w.cmd.Subject {
-		return nil, nil
-	}
+	var err error
 	if w.s.json() {
-		return append(bytes.Clone(raw), '\n'), nil
+		for i := range b.Updates {
+			w.line("%s\n", b.Updates[i].Raw)
+		}
+	} else {
+		err = w.rolled(b)
 	}
-	status, err := w.roll(ctx, &u)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return fmt.Appendf(nil, "%s  %s  %s  %s  =>  %s\n",
-		plain(u.Time), plain(u.Authority), plain(u.Subject), plain(string(u.Delta)), plain(status.String())), nil
-}
-
-// roll folds an update in. A subject that was written to before the place
-// where this watch began starts from its history, which may be ahead of the
-// feed; it is as new as the update at least, and the feed catches up with it.
-func (w *watcher) roll(ctx context.Context, u *updateJSON) (chain.Value, error) {
-	if !w.rolls.has(u.Subject) {
-		var h historyJSON
-		if !w.fromStart {
-			if err := w.feed.history(ctx, u, &h); err != nil {
-				return chain.Value{}, err
-			}
-		}
-		full, err := w.rolls.start(u.Subject, h.Updates)
-		if full {
-			// Subjects were let go, so what is absent is not new any more.
-			w.fromStart = false
-		}
-		if err != nil {
-			return chain.Value{}, err
-		}
-	}
-	return w.rolls.add(u)
-}
-
-// retract takes back the updates that a proven fork invalidated.
-func (w *watcher) retract(r *retraction) error {
-	origin, err := chain.ParseOrigin(r.Origin)
-	if err != nil {
-		return fmt.Errorf("answer is not what a node gives: %w", err)
-	}
-	changed := w.rolls.retract(origin, chain.Seq(r.After))
-	w.s.say("retracted: updates of %s after %d, because its chain was forked", origin, r.After)
-	for _, subject := range changed {
-		w.s.say("retracted: %s is now %s", plain(subject), plain(w.rolls.subjects[subject].status.String()))
+	if err := w.out.Flush(); err != nil {
+		return fmt.Errorf("standard output: %w", err)
 	}
 	return nil
+}
+
+// rolled prints the updates of a batch with what they roll up to.
+func (w *watcher) rolled(b *client.Batch) error {
+	steps, err := w.roll.Take(w.s.ctx, b)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		status := plain(step.Status.String())
+		if u := step.Update; u != nil {
+			w.line("%s  %s  %s  %s  =>  %s\n", u.Time.Format(chain.TimeLayout), plain(u.Authority), plain(u.Subject), plain(string(u.Delta)), status)
+		} else {
+			w.s.say("retracted: %s is now %s", plain(step.Subject), status)
+		}
+	}
+	return nil
+}
+
+// line writes a line. Its error is kept until the end of the batch.
+func (w *watcher) line(format string, args ...any) { _, _ = fmt.Fprintf(w.out, format, args...) }
+
+// only is a batch with the updates of one subject.
+func only(b *client.Batch, subject string) *client.Batch {
+	some := *b
+	some.Updates = nil
+	for i := range b.Updates {
+		if b.Updates[i].Subject == subject {
+			some.Updates = append(some.Updates, b.Updates[i])
+		}
+	}
+	return &some
 }

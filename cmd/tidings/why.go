@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/client"
 )
 
 type whyCmd struct {
@@ -23,22 +24,20 @@ type winnerJSON struct {
 // Run prints, for each field of a subject's status, the update that it is
 // from. It is folded here, from the subject's history.
 func (c *whyCmd) Run(s *session) error {
-	caller, err := newCaller(&c.clientFlags)
+	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
-	path, err := subjectPath("history", c.Subject)
-	if err != nil {
-		return err
+	if c.Subject == "" {
+		return usagef("want a subject, got an empty argument")
 	}
-	var h historyJSON
-	a, err := caller.get(s.ctx, path, nil, &h)
+	h, err := asks.History(s.ctx, c.Subject)
 	if err != nil {
 		return err
 	}
 	fields, err := winners(h.Updates)
 	if err != nil {
-		return fmt.Errorf("%s: answer is not what a node gives: %w", a.endpoint, err)
+		return fmt.Errorf("%w: %w", client.ErrNotANode, err)
 	}
 	if !h.Complete {
 		s.say("this history is not complete: fields from older updates are missing")
@@ -58,23 +57,18 @@ func (c *whyCmd) Run(s *session) error {
 }
 
 // winners tells for each leaf which update of a history won it.
-func winners(history []updateJSON) ([]winnerJSON, error) {
-	times := map[string]string{}
+func winners(history []client.Update) ([]winnerJSON, error) {
 	won, err := chain.Winners(func(yield func(*chain.Update, string, error) bool) {
 		for i := range history {
-			j := &history[i]
-			stamp, err := stampOf(j)
-			u := &chain.Update{Kind: chain.KindStatus, ID: stamp.ID, HLC: stamp.HLC, Subject: j.Subject, Delta: j.Delta}
-			times[j.ID] = j.Time
-			if !yield(u, j.Authority, err) {
+			u := &history[i]
+			if !yield(&chain.Update{Kind: chain.KindStatus, ID: u.ID, HLC: u.HLC, Subject: u.Subject, Delta: u.Delta}, u.Authority, nil) {
 				return
 			}
 		}
 	})
 	fields := make([]winnerJSON, 0, len(won))
 	for _, w := range won {
-		id := w.ID.String()
-		fields = append(fields, winnerJSON{w.Path, w.Value, w.Authority, id, times[id]})
+		fields = append(fields, winnerJSON{w.Path, w.Value, w.Authority, w.ID.String(), w.HLC.Time().Format(chain.TimeLayout)})
 	}
 	return fields, err
 }

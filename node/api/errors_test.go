@@ -293,7 +293,7 @@ func TestBackendFailures(t *testing.T) {
 				if (c.code == CodeGone) != (p.Floor != "") {
 					t.Errorf("floor %q", p.Floor)
 				}
-				if got := a.header.Get("Retry-After") != ""; got != retryLater(c.code) {
+				if got := a.header.Get("Retry-After") != ""; got != c.code.Later() {
 					t.Errorf("Retry-After is there: %t", got)
 				}
 			}
@@ -361,7 +361,7 @@ func TestBrokenAtOnce(t *testing.T) {
 }
 
 func TestProblemDecodes(t *testing.T) {
-	p := Problem{Status: 503, Code: CodeNotReady, Detail: "d", Field: "f", Line: 3, Reason: "r", Progress: &Progress{1, 2}, Floor: "c"}
+	p := Problem{Status: 503, Code: CodeNotReady, Detail: "d", Field: "f", Line: 3, Reason: "r", Progress: &Progress{Have: 1, Want: 2}, Floor: "c"}
 	var back Problem
 	if err := json.Unmarshal(p.AppendJSON(nil), &back); err != nil {
 		t.Fatal(err)

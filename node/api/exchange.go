@@ -74,7 +74,7 @@ func (x *exchange) problem(p *Problem) {
 	header := x.w.Header()
 	delete(header, "Etag")
 	header["Cache-Control"] = noStoreHeader
-	if retryLater(p.Code) {
+	if p.Code.Later() {
 		header["Retry-After"] = retryHeader
 	}
 	buf := getBuffer()

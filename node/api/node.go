@@ -72,14 +72,14 @@ func (h *Handler) readyz(x *exchange) error {
 	if h.closing.Err() != nil {
 		r.Ready, r.Reason = false, "closing"
 	}
-	progress := Progress{r.Have, r.Want}
+	progress := Progress{Have: r.Have, Want: r.Want}
 	if !r.Ready {
 		p := newProblem(CodeNotReady, "", "not ready: "+r.Reason)
 		p.Reason, p.Progress = r.Reason, &progress
 		return p
 	}
 	b := append([]byte(nil), `{"ready":true,"progress":`...)
-	x.json(append(appendProgress(b, progress), '}'))
+	x.json(append(progress.AppendJSON(b), '}'))
 	return nil
 }
 

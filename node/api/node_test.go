@@ -33,7 +33,7 @@ func TestReadiness(t *testing.T) {
 	wantBody(t, call(h, "GET", "/readyz", ""), 200, `{"ready":true,"progress":{"have":7,"want":7}}`)
 	f.readiness = Readiness{Reason: "catching up", Have: 3, Want: 9}
 	a := call(h, "GET", "/readyz", "")
-	if p := a.problem(t); p.Code != CodeNotReady || p.Reason != "catching up" || p.Progress == nil || *p.Progress != (Progress{3, 9}) {
+	if p := a.problem(t); p.Code != CodeNotReady || p.Reason != "catching up" || p.Progress == nil || *p.Progress != (Progress{Have: 3, Want: 9}) {
 		t.Errorf("readyz: %s", a.body)
 	}
 	h.Close()

@@ -166,7 +166,7 @@ func (h *Handler) appendItem(dst []byte, o *outcome, line int) []byte {
 		p.Line = line
 		h.metrics.item(p.Status)
 		h.report(&p, o.err)
-		return append(p.appendMembers(dst), '}')
+		return append(p.AppendMembers(dst), '}')
 	}
 	status := o.status()
 	h.metrics.item(status)

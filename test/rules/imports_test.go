@@ -58,12 +58,13 @@ var layers = []struct {
 	{"chain/store", []string{"chain"}},
 	{"chain", []string{"chain/wire"}},
 	{"gossip", []string{"chain", "chain/wire"}},
+	{"node/api/reply", []string{"chain"}},
 	{"node/api", []string{"chain"}},
-	{"node/client", []string{"chain", "node/api"}},
+	{"node/client", []string{"chain", "node/api/reply"}},
 	{"node/core", []string{"chain", "gossip"}},
 	{"node", []string{"chain", "chain/store", "gossip", "node/api", "node/core", "node/dashboard"}},
-	{"cmd", []string{"chain", "chain/store", "gossip", "node", "node/api", "node/client"}},
-	{"test", []string{"chain", "chain/wire", "chain/store", "gossip", "node", "node/api", "node/client", "node/core"}},
+	{"cmd", []string{"chain", "chain/store", "gossip", "node", "node/api", "node/api/reply", "node/client"}},
+	{"test", []string{"chain", "chain/wire", "chain/store", "gossip", "node", "node/api", "node/api/reply", "node/client", "node/core"}},
 }
 
 // outside says which parts alone may import a library.
@@ -125,12 +126,34 @@ func TestCoreIsPure(t *testing.T) {
 	}
 }
 
+// A consumer pays for the client alone: for chain and a library for pauses, not for
+// a node, its store, its gossip or its metrics.
+func TestConsumersPayForNoServer(t *testing.T) {
+	allowed := []string{module + "/chain", module + "/chain/wire", module + "/node/api/reply", "github.com/cenkalti/backoff/v5"}
+	found := false
+	for _, p := range list(t) {
+		if p.ImportPath != module+"/node/client" {
+			continue
+		}
+		found = true
+		for _, dep := range p.Deps {
+			if host, _, _ := strings.Cut(dep, "/"); strings.Contains(host, ".") {
+				require.Contains(t, allowed, dep)
+			}
+		}
+		require.Contains(t, p.Deps, module+"/chain")
+	}
+	require.True(t, found)
+}
+
 // The checks above find what they are meant to.
 func TestLayerErrorsAreFound(t *testing.T) {
 	for _, p := range []pkg{
 		{ImportPath: module + "/chain", Imports: []string{module + "/gossip"}},
 		{ImportPath: module + "/gossip", Imports: []string{module + "/chain/store"}},
 		{ImportPath: module + "/node/api", Imports: []string{module + "/node"}},
+		{ImportPath: module + "/node/api/reply", Imports: []string{module + "/node/api"}},
+		{ImportPath: module + "/node/client", Imports: []string{module + "/node/api"}},
 		{ImportPath: module + "/node", Imports: []string{"github.com/cockroachdb/pebble/v2"}},
 		{ImportPath: module + "/node", Imports: []string{module + "/test/rules"}},
 		{ImportPath: module + "/chain/store", Imports: []string{"github.com/hashicorp/serf/serf"}},

@@ -1,0 +1,148 @@
+package client
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// pool is the endpoints, and how each of them did. It is safe for concurrent
+// use.
+type pool struct {
+	inOrder bool
+
+	mu  sync.Mutex // protects what follows, and the fields of endpoints
+	all []*endpoint
+	at  int // place of the one to ask first
+}
+
+// endpoint is one node's HTTP interface, as far as is known: the pool's.
+type endpoint struct {
+	url   string
+	pause *backoff.ExponentialBackOff // while it fails, else nil
+	aside time.Time                   // others are asked before it until then
+	quiet time.Time                   // it asked to be left alone until then
+	// lagging: others are preferred until then, because of its feed.
+	lagging time.Time
+}
+
+const (
+	// An endpoint that fails is put aside for the first to the last of these,
+	// doubling, give or take a half.
+	asideFirst = 250 * time.Millisecond
+	asideLast  = 30 * time.Second
+	// A node is left once its feed has been behind for lagPatience: gossip takes
+	// milliseconds, and a node that catches up should not be asked meanwhile.
+	lagPatience = 5 * time.Second
+	// lagAside is for how long others are preferred to it.
+	lagAside = 30 * time.Second
+)
+
+// newPause returns pauses that double from first to last, give or take a half.
+func newPause(first, last time.Duration) *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.Multiplier, b.RandomizationFactor = first, last, 2, 0.5
+	b.Reset()
+	return b
+}
+
+func newPool(urls []string, inOrder bool) *pool {
+	p := &pool{inOrder: inOrder}
+	for _, url := range urls {
+		p.all = append(p.all, &endpoint{url: url})
+	}
+	if !inOrder && len(urls) > 0 {
+		p.at = rand.IntN(len(urls))
+	}
+	return p
+}
+
+// rank tells good endpoints (0) from ones that lag (1) and that fail (2).
+func (e *endpoint) rank(now time.Time) int {
+	switch {
+	case now.Before(e.aside):
+		return 2
+	case now.Before(e.lagging):
+		return 1
+	}
+	return 0
+}
+
+// order is the endpoints as they are to be asked: the present one, then others,
+// and last those that are put aside, which may have come back.
+func (p *pool) order() []*endpoint {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	order := slices.Concat(p.all[p.at:], p.all[:p.at])
+	if !p.inOrder && len(order) > 1 {
+		rest := order[1:]
+		rand.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	}
+	now := time.Now()
+	slices.SortStableFunc(order, func(a, b *endpoint) int {
+		by := cmp.Compare(a.rank(now), b.rank(now))
+		if by == 0 && a.rank(now) == 2 {
+			by = a.aside.Compare(b.aside)
+		}
+		return by
+	})
+	return order
+}
+
+// answered records that an endpoint serves, and reports whether it had failed. It
+// becomes the present one where that does not serve well.
+func (p *pool) answered(e *endpoint) (again bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	again = e.pause != nil
+	e.pause, e.aside, e.quiet = nil, time.Time{}, time.Time{}
+	if p.all[p.at].rank(time.Now()) > e.rank(time.Now()) {
+		p.at = slices.Index(p.all, e)
+	}
+	return again
+}
+
+// failed puts an endpoint aside, for at least the time that it asks for. first
+// tells that it answered before.
+func (p *pool) failed(e *endpoint, atLeast time.Duration) (pause time.Duration, first bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first = e.pause == nil
+	if first {
+		e.pause = newPause(asideFirst, asideLast)
+	}
+	now := time.Now()
+	pause = max(e.pause.NextBackOff(), atLeast)
+	e.aside, e.quiet = now.Add(pause), now.Add(atLeast)
+	return pause, first
+}
+
+// quiet is for how long all endpoints have asked to be left alone.
+func (p *pool) quiet() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := slices.MinFunc(p.all, func(a, b *endpoint) int { return a.quiet.Compare(b.quiet) })
+	return max(time.Until(first.quiet), 0)
+}
+
+// leave lets others be preferred to an endpoint whose feed has been behind since a
+// time, if that is long enough. It returns for how long, and whether that has still
+// to be seen.
+func (p *pool) leave(e *endpoint, since time.Time) (pause time.Duration, watch bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	switch {
+	case len(p.all) == 1 || now.Before(e.lagging):
+		return 0, false
+	case now.Sub(since) < lagPatience:
+		return 0, true
+	}
+	pause = lagAside/2 + rand.N(lagAside)
+	e.lagging = now.Add(pause)
+	return pause, false
+}
