@@ -81,6 +81,10 @@ type Config struct {
 	// Outbox bounds the drafts that wait to be committed. Default 16,384. More
 	// takes bursts; fewer makes callers notice sooner that the disk is slow.
 	Outbox int
+	// MaxWaiters bounds the HTTP requests that wait for something at a time, event
+	// streams included: each takes a connection and some 20 KB. One more is
+	// refused as busy. Keep it below the limit of open files. Default 20,000.
+	MaxWaiters int
 	// CacheBytes bounds the decoded subjects that the writer keeps. Default 8 MiB.
 	CacheBytes int
 
@@ -176,6 +180,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: MaxClockSkew: %s is negative", ErrConfig, c.MaxClockSkew)
 	case c.Outbox < 0:
 		return fmt.Errorf("%w: Outbox: %d is negative", ErrConfig, c.Outbox)
+	case c.MaxWaiters < 0:
+		return fmt.Errorf("%w: MaxWaiters: %d is negative", ErrConfig, c.MaxWaiters)
 	case c.CacheBytes < 0:
 		return fmt.Errorf("%w: CacheBytes: %d is negative", ErrConfig, c.CacheBytes)
 	case c.Hub != nil && c.Bind != "":

@@ -51,6 +51,8 @@ type Node struct {
 	failing sync.Once
 	failed  chan struct{} // closed once reason is set
 	reason  error
+	open    context.Context // ends as Close begins
+	shut    context.CancelFunc
 	closing sync.Once
 	closed  chan struct{}
 	failure error // of Close, once closed is closed
@@ -91,6 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 
 func newNode(cfg Config) *Node {
 	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, clock: cfg.Clock, state: newReadiness(), closed: make(chan struct{}), failed: make(chan struct{})}
+	n.open, n.shut = context.WithCancel(context.Background())
 	n.started = n.now()
 	return n
 }
@@ -121,6 +124,7 @@ func (n *Node) onClose(name string, f func() error) { n.stops = append(n.stops, 
 // once nothing of the node runs any more. It is idempotent.
 func (n *Node) Close() error {
 	n.closing.Do(func() {
+		n.shut()
 		var errs []error
 		for _, s := range slices.Backward(n.stops) {
 			if err := s.f(); err != nil {
@@ -213,6 +217,7 @@ func (n *Node) openHandler(context.Context) error {
 		Logger:   n.log,
 		Registry: n.cfg.Metrics,
 		Metrics:  promhttp.HandlerFor(n.cfg.Gatherer, promhttp.HandlerOpts{}),
+		Limits:   api.Limits{Waiters: n.cfg.MaxWaiters},
 	})
 	n.onClose("http", func() error { n.handler.Close(); return nil })
 	if n.cfg.OnHandler != nil {

@@ -40,7 +40,7 @@ func (h *Handler) view(x *exchange) error {
 		}
 	}
 	for {
-		state, changed, err := h.backend.View(x.rest)
+		state, err := h.backend.View(x.rest)
 		switch {
 		case errors.Is(err, chain.ErrNotFound) || errors.Is(err, ErrNotFound):
 			state = nil
@@ -58,7 +58,7 @@ func (h *Handler) view(x *exchange) error {
 			}
 			defer w.end()
 		}
-		more, err := w.next(changed)
+		more, err := w.next(func() Watch { return h.backend.Watch(x.rest) })
 		switch {
 		case err != nil:
 			return err
@@ -69,28 +69,6 @@ func (h *Handler) view(x *exchange) error {
 			w.end()
 			return h.sendView(x, state, state.ETag(), tags)
 		}
-	}
-}
-
-// next waits for a change, and reports false once the time is over. A nil
-// waiting has no time.
-func (w *waiting) next(changed <-chan struct{}) (bool, error) {
-	if w == nil {
-		return false, nil
-	}
-	if err := w.over(); err != nil {
-		return false, err
-	}
-	select {
-	case <-w.Done():
-		return false, w.over()
-	default:
-	}
-	select {
-	case <-changed:
-		return true, nil
-	case <-w.Done():
-		return false, w.over()
 	}
 }
 
