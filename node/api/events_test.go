@@ -140,12 +140,17 @@ func TestEvents(t *testing.T) {
 		time.Sleep(7 * time.Second)
 		f.put(ownOrigin, "van/1", `{}`)
 		bookmark := e.next(t)
-		if took := time.Since(began); took != bookmarkEvery || bookmark.name != "bookmark" || bookmark.id != at(3) {
+		idle := func(since time.Time) bool {
+			took := time.Since(since)
+			return took <= bookmarkEvery && took > bookmarkEvery*9/10
+		}
+		if took := time.Since(began); !idle(began) || bookmark.name != "bookmark" || bookmark.id != at(3) {
 			t.Errorf("%+v after %s", bookmark, took)
 		}
 		if want := `{"updates":[],"cursor":"` + at(3) + `","up_to_date":true,"behind":[],"converged":true}`; bookmark.data != want {
 			t.Errorf("bookmark %s, want %s", bookmark.data, want)
 		}
+		last := time.Now()
 		for i := range 2 { // limit=1: an event each, at once
 			f.put(ownOrigin, "order/2", fmt.Sprintf(`{"n":%d}`, i))
 		}
@@ -155,15 +160,15 @@ func TestEvents(t *testing.T) {
 				t.Errorf("event %+v", c)
 			}
 		}
-		if took := time.Since(began); took != bookmarkEvery {
-			t.Errorf("held back until %s", took)
+		if took := time.Since(last); took != 0 {
+			t.Errorf("held back for %s", took)
 		}
-		if b := e.next(t); b.name != "bookmark" || time.Since(began) != 2*bookmarkEvery {
-			t.Errorf("%+v after %s", b, time.Since(began))
+		if b := e.next(t); b.name != "bookmark" || !idle(last) {
+			t.Errorf("%+v after %s", b, time.Since(last))
 		}
 		h.Close()
-		if last := e.next(t); last.name != "error" || last.id != "" || decode[Problem](t, last.data).Code != CodeClosing {
-			t.Errorf("at the end: %+v", last)
+		if end := e.next(t); end.name != "error" || end.id != "" || decode[Problem](t, end.data).Code != CodeClosing {
+			t.Errorf("at the end: %+v", end)
 		}
 		if _, err := readEvent(e.Reader); !errors.Is(err, io.EOF) {
 			t.Errorf("after the end: %v", err)
@@ -268,9 +273,9 @@ func TestEventsFail(t *testing.T) {
 // cut off once its time is over.
 func TestEventsSlowReader(t *testing.T) {
 	f := newFake()
-	text := strings.Repeat("x", 60<<10)
-	for i := range 400 {
-		f.put(ownOrigin, "s", fmt.Sprintf(`{"n":%d,"text":%q}`, i, text))
+	text := strings.Repeat("x", 500<<10)
+	for i := range 24 {
+		f.put(ownOrigin, fmt.Sprint("s/", i), fmt.Sprintf(`{"text":%q}`, text))
 	}
 	h := newHandler(t, f)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -289,12 +294,16 @@ func TestEventsSlowReader(t *testing.T) {
 	defer func() { _ = c.Close() }()
 	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10)
 	fmt.Fprint(c, "GET /v1/changes?limit=1 HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n")
-	waitFor(t, func() bool { return h.waiters.Load() == 1 })
+	waitFor(t, func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.scans > 0
+	})
 	waitFor(t, func() bool { return h.waiters.Load() == 0 })
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.scans > 300 {
-		t.Errorf("%d batches of 60 KB were read for a consumer that takes nothing", f.scans)
+	if f.scans > 20 {
+		t.Errorf("%d batches of 500 KB were read for a consumer that takes nothing", f.scans)
 	}
 }
 
@@ -307,7 +316,7 @@ func TestEventsOutliveWriteTimeout(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := NewServer(h, nil)
-	server.WriteTimeout = 100 * time.Millisecond
+	server.WriteTimeout = 500 * time.Millisecond
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close(); <-done })
@@ -323,8 +332,8 @@ func TestEventsOutliveWriteTimeout(t *testing.T) {
 		t.Fatalf("%v %+v", err, response)
 	}
 	r := bufio.NewReader(response.Body)
-	for i := range 3 {
-		time.Sleep(150 * time.Millisecond) // longer than the time-out: what is tried
+	for i := range 2 {
+		time.Sleep(600 * time.Millisecond) // longer than the time-out: what is tried
 		f.put(ownOrigin, "s", fmt.Sprintf(`{"n":%d}`, i))
 		if e, err := readEvent(r); err != nil || e.name != "changes" {
 			t.Fatalf("%+v, %v", e, err)
