@@ -14,12 +14,12 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 )
 
-// follower is a consumer that looks and waits. It keeps its own cursor, too, to
-// compare what it would have got without waiting.
+// follower is a consumer that waits. Beside that it looks whenever something is
+// published, to compare.
 type follower struct {
 	filter  chain.Filter
 	watch   *chain.FeedWatch
-	cursor  chain.Cursor // where it was up to date after the watch was made
+	cursor  chain.Cursor // where it is up to date
 	subject string
 	viewed  *chain.Watch
 	tag     string
@@ -64,12 +64,19 @@ func (w *watched) Follow(t *rapid.T) {
 
 // look waits from where a consumer is up to date.
 func (w *watched) look(t *rapid.T, f *follower) {
-	f.watch = w.p.archive.WatchFeed(f.cursor, f.filter)
+	for found := true; found; {
+		if f.watch != nil {
+			f.watch.Stop()
+		}
+		f.watch = w.p.archive.WatchFeed(f.cursor, f.filter)
+		page, err := w.p.archive.Feed(f.cursor, f.filter, 1000, nil)
+		require.NoError(t, err)
+		require.True(t, page.UpToDate)
+		f.cursor = page.Cursor
+		found = len(page.Updates)+len(page.Retracted) > 0
+	}
 	f.viewed = w.p.archive.WatchSubject(f.subject)
-	page, err := w.p.archive.Feed(f.cursor, f.filter, 1000, nil)
-	require.NoError(t, err)
-	require.True(t, page.UpToDate)
-	f.cursor, f.tag = page.Cursor, w.tag(t, f.subject)
+	f.tag = w.tag(t, f.subject)
 }
 
 // Leave has one consumer give up.
@@ -110,8 +117,8 @@ func (w *watched) Check(t *rapid.T) {
 		require.Equal(t, all.Retracted, rest.Retracted)
 		require.Equal(t, all.Behind, rest.Behind)
 		require.Equal(t, all.Cursor.String(), rest.Cursor.String())
+		f.cursor = all.Cursor // as if it had looked
 		if f.watch.Rung() {
-			f.watch.Stop()
 			f.viewed.Stop()
 			w.look(t, f)
 		}

@@ -52,9 +52,9 @@ func (a *Archive) WatchFeed(since Cursor, filter Filter) *FeedWatch {
 // Cursor, and for no others of their archive.
 func (w *FeedWatch) Group() uint64 { return w.feed.number }
 
-// Cursor is the place of whoever was up to date after the watch was made: as far
-// as all was passed over, which is to just before what rang it. It is the
-// caller's.
+// Cursor is the place of whoever looked after the watch was made, found nothing,
+// and was up to date: as far as all was passed over since, which is to just
+// before what rang it. It is the caller's.
 func (w *FeedWatch) Cursor() Cursor {
 	a := w.archive
 	a.mu.Lock()

@@ -90,8 +90,8 @@ type FeedWatch interface {
 	Watch
 	// Group is the same for watches that ring together and have one Cursor.
 	Group() uint64
-	// Cursor is the place, of whoever was up to date after the watch was made, to
-	// which all was passed over since.
+	// Cursor is the place, of whoever found nothing after the watch was made and was
+	// up to date, to which all was passed over since.
 	Cursor() chain.Cursor
 }
 
