@@ -25,7 +25,8 @@ type Archive struct {
 	frozen  map[Origin]*Freeze // also of chains of which nothing is here
 	told    Frontier           // a snapshot of where frozen ends them, that nobody writes to
 	applied Frontier           // a snapshot that nobody writes to, nil if it has to be made
-	changed chan struct{}
+	version uint64             // of applied and told
+	watches watches
 	summary Summary
 	failed  error
 }
@@ -56,7 +57,7 @@ type Summary struct {
 func NewArchive(l *Ledger) *Archive {
 	a := &Archive{
 		store: l.store, chains: map[Origin]*ChainInfo{}, frozen: map[Origin]*Freeze{}, told: Frontier{},
-		changed: make(chan struct{}),
+		watches: newWatches(),
 	}
 	for o, c := range l.chains {
 		at := heads{c.tail.Head, c.applied}
@@ -81,12 +82,17 @@ func (a *Archive) summarize(l *Ledger) {
 	a.summary.Pending = l.Pending()
 }
 
-// Publish shows readers what a batch did, once it is committed. The writer
-// calls it, before the ledger's next call.
+// Publish shows readers what a batch did, once it is committed, and wakes those
+// who wait for it. The writer calls it, before the ledger's next call.
 func (a *Archive) Publish(l *Ledger, e *Effects) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.versions.publish(e) // before any view shows it
+	var place Frontier // before the batch
+	told := a.told
+	if len(a.watches.feeds.byKey) > 0 {
+		place = a.frontier()
+	}
 	for _, h := range e.Heads {
 		c := a.chains[h.Received.Origin]
 		if c == nil {
@@ -100,6 +106,8 @@ func (a *Archive) Publish(l *Ledger, e *Effects) {
 		a.summary.Updates += uint64(h.Received.Seq - c.Received.Seq)
 		if h.Applied != c.Applied {
 			a.applied = nil
+			a.version++
+			a.watches.applied(h.Applied.Origin, c.Applied.Seq, h.Applied.Seq)
 		}
 		c.Received, c.Applied = h.Received, h.Applied
 		c.Frozen = a.frozen[h.Received.Origin]
@@ -109,11 +117,14 @@ func (a *Archive) Publish(l *Ledger, e *Effects) {
 		}
 	}
 	if len(e.Frozen) > 0 {
+		a.version++
 		a.publishFreezes(e.Frozen)
 	}
 	a.summarize(l)
-	close(a.changed)
-	a.changed = make(chan struct{})
+	a.watches.changed(e.Subjects)
+	if place != nil {
+		a.watches.feeds.published(e, a.authority, place, told)
+	}
 }
 
 // Fail ends the archive: calls that would wait for what the writer publishes
@@ -123,34 +134,45 @@ func (a *Archive) Fail(err error) {
 	defer a.mu.Unlock()
 	if a.failed == nil {
 		a.failed = err
-		close(a.changed)
-		a.changed = make(chan struct{})
+		a.watches.all(a.frontier(), a.told)
 	}
 }
 
 // Frontier is what is applied. It must not be written to.
 func (a *Archive) Frontier() Frontier {
-	f, _, _ := a.snapshot()
+	f, _ := a.snapshot()
 	return f
+}
+
+// Version is higher each time that Feed may answer something else than before.
+func (a *Archive) Version() uint64 {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.version
 }
 
 // Now is the place after all that is applied.
 func (a *Archive) Now(filter Filter) Cursor {
-	applied, told, _ := a.snapshot()
+	applied, told := a.snapshot()
 	return Cursor{Frontier: applied.Clone(), Filter: filter.Hash(), Told: told.Clone()}
 }
 
-// snapshot is what is applied, where chains were ended, and a channel that is
-// closed at the next change.
-func (a *Archive) snapshot() (applied, told Frontier, changed <-chan struct{}) {
+// snapshot is what is applied, and where chains were ended. Nobody may write to
+// it.
+func (a *Archive) snapshot() (applied, told Frontier) {
 	a.mu.RLock()
-	applied, told, changed = a.applied, a.told, a.changed
+	applied, told = a.applied, a.told
 	a.mu.RUnlock()
 	if applied != nil {
-		return applied, told, changed
+		return applied, told
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.frontier(), a.told
+}
+
+// frontier is what is applied, for whoever holds the lock.
+func (a *Archive) frontier() Frontier {
 	if a.applied == nil {
 		a.applied = make(Frontier, len(a.chains))
 		for o, c := range a.chains {
@@ -159,7 +181,7 @@ func (a *Archive) snapshot() (applied, told Frontier, changed <-chan struct{}) {
 			}
 		}
 	}
-	return a.applied, a.told, a.changed
+	return a.applied
 }
 
 // Summary is the published state of the ledger.
@@ -207,41 +229,37 @@ func (a *Archive) Chains() []ChainInfo {
 
 // Authority is the authority that writes a chain, "" if it is not known here.
 func (a *Archive) Authority(o Origin) string {
-	if c, ok := a.Info(o); ok {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.authority(o)
+}
+
+// authority is Authority for whoever holds the lock.
+func (a *Archive) authority(o Origin) string {
+	if c := a.chains[o]; c != nil {
 		return c.Genesis.Authority
 	}
 	return ""
 }
 
-// Changed returns a channel that is closed at the next change.
-func (a *Archive) Changed() <-chan struct{} {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return a.changed
-}
-
-// wait waits for a change, unless the archive has failed.
-func (a *Archive) wait(ctx context.Context, changed <-chan struct{}) error {
+// await waits for a watch, unless the archive has failed, and stops it.
+func (a *Archive) await(ctx context.Context, w *Watch) error {
+	defer w.Stop()
 	if err := a.Failed(); err != nil {
 		return err
 	}
-	select {
-	case <-changed:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return w.Wait(ctx)
 }
 
 // Wait returns once all of f is applied. The error is the context's, or that
 // of a ledger that has failed.
 func (a *Archive) Wait(ctx context.Context, f Frontier) error {
 	for {
-		applied, _, changed := a.snapshot()
-		if applied.Covers(f) {
+		w := a.watchMissing(f)
+		if w == nil {
 			return nil
 		}
-		if err := a.wait(ctx, changed); err != nil {
+		if err := a.await(ctx, w); err != nil {
 			return err
 		}
 	}
@@ -270,31 +288,37 @@ func (a *Archive) record(id ID) (*record, error) {
 	return decodeRecord(id, b)
 }
 
-// View reads the state of a subject, and a channel that is closed once there
-// may be a newer one. While the writer is about to publish the state, it waits
-// for that.
-func (a *Archive) View(ctx context.Context, subject string) (*State, <-chan struct{}, error) {
-	key := appendSubjectKey(nil, keyState, subject)
-	for {
-		changed := a.Changed()
-		b, err := a.store.Get(key)
-		if err != nil {
-			return nil, nil, err
-		}
-		if b == nil {
-			return nil, changed, fmt.Errorf("subject %q: %w", subject, ErrNotFound)
-		}
-		s, err := DecodeState(subject, b)
-		if err != nil {
-			return nil, nil, err
-		}
-		if applied, _, _ := a.snapshot(); s.within(applied) {
-			return s, changed, nil
-		}
-		if err := a.wait(ctx, changed); err != nil {
-			return nil, nil, err
+// View reads the state of a subject. While the writer is about to publish the
+// state, it waits for that.
+func (a *Archive) View(ctx context.Context, subject string) (*State, error) {
+	s, ok, err := a.view(subject)
+	for !ok && err == nil {
+		w := a.WatchSubject(subject)
+		if s, ok, err = a.view(subject); ok || err != nil {
+			w.Stop()
+		} else {
+			err = a.await(ctx, w)
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// view reads the state of a subject, and whether it is published.
+func (a *Archive) view(subject string) (s *State, ok bool, err error) {
+	b, err := a.store.Get(appendSubjectKey(nil, keyState, subject))
+	if err != nil {
+		return nil, false, err
+	}
+	if b == nil {
+		return nil, false, fmt.Errorf("subject %q: %w", subject, ErrNotFound)
+	}
+	if s, err = DecodeState(subject, b); err != nil {
+		return nil, false, err
+	}
+	return s, s.within(a.Frontier()), nil
 }
 
 // First is the stamp of the update that is first in stitched order among those
@@ -339,8 +363,8 @@ func (a *Archive) Subjects(ctx context.Context, p Prefix, from string) iter.Seq2
 			}
 			s, err := DecodeState(subject, append([]byte(nil), it.Value()...))
 			if err == nil {
-				if applied, _, _ := a.snapshot(); !s.within(applied) {
-					s, _, err = a.View(ctx, subject)
+				if !s.within(a.Frontier()) {
+					s, err = a.View(ctx, subject)
 				}
 			}
 			if !yield(s, err) || err != nil {

@@ -141,7 +141,7 @@ func BenchmarkFeed(b *testing.B) {
 	b.ReportAllocs()
 	var cursor chain.Cursor
 	for b.Loop() {
-		page, _, err := p.archive.Feed(cursor, chain.Filter{}, 1000, nil)
+		page, err := p.archive.Feed(cursor, chain.Filter{}, 1000, nil)
 		if err != nil || len(page.Updates) != 1000 {
 			b.Fatal(len(page.Updates), err)
 		}

@@ -72,7 +72,7 @@ func TestConceptsPage(t *testing.T) {
 	require.Len(t, rows, len(runs))
 	for _, row := range rows {
 		reader.accept(t, runs[row[1]], 2000)
-		state, _, err := reader.archive.View(context.Background(), subject)
+		state, err := reader.archive.View(context.Background(), subject)
 		require.NoError(t, err)
 		require.Equal(t, row[2], state.Status().String(), "status after %s", row[1])
 		var view struct {

@@ -314,7 +314,7 @@ func TestUnknownKind(t *testing.T) {
 			}
 			require.Equal(t, p.ledger.Root(), q.ledger.Root())
 			require.Equal(t, view(), q.everything(t, []string{"order/1", "order/2"}))
-			page, _, err := q.archive.Feed(chain.Cursor{}, chain.Filter{}, 100, nil)
+			page, err := q.archive.Feed(chain.Cursor{}, chain.Filter{}, 100, nil)
 			require.NoError(t, err)
 			require.Len(t, page.Updates, 3)
 			require.True(t, page.UpToDate)

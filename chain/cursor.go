@@ -49,13 +49,14 @@ func (f Filter) Hash() FilterHash {
 	if f.Prefix == "" && len(f.Authorities) == 0 {
 		return FilterHash{}
 	}
-	names := slices.Compact(slices.Sorted(slices.Values(f.Authorities)))
-	buf := append([]byte("tidings filter 1\x00"), f.Prefix...)
-	for _, name := range names {
-		buf = append(append(buf, 0), name...)
-	}
-	sum := sha256.Sum256(buf)
+	sum := sha256.Sum256(append([]byte("tidings filter 1\x00"), f.String()...))
 	return FilterHash(sum[:8])
+}
+
+// String is the same for filters that select the same by the same words.
+func (f Filter) String() string {
+	names := slices.Compact(slices.Sorted(slices.Values(f.Authorities)))
+	return strings.Join(append([]string{string(f.Prefix)}, names...), "\x00")
 }
 
 // Admits reports whether an update of a subject by an authority passes.

@@ -46,3 +46,12 @@ func (l *Ledger) Missing() []ID {
 
 // Changed is how much a tail notes of its table.
 func (t *Tail) Changed() int { return len(t.changed) }
+
+// Rung reports whether Wait would return at once.
+func (w *Watch) Rung() bool { return len(w.bell.turn) > 0 }
+
+// Watches is how much is kept of those who wait.
+func (a *Archive) Watches() int {
+	w := &a.watches
+	return len(w.subjects) + len(w.updates) + len(w.feeds.byKey) + len(w.feeds.nodes)
+}

@@ -34,9 +34,9 @@ const maxFeedBytes = 4 << 20
 // page, and every prefix of one, is causally closed, and a cursor is good on
 // every node. An update that the filter leaves out is passed over. stop is
 // asked now and then whether a page that found little shall end; nil for
-// never. The channel is closed once there may be more.
-func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool) (*Feed, <-chan struct{}, error) {
-	applied, told, changed := a.snapshot()
+// never. See WatchFeed for how to wait for more.
+func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool) (*Feed, error) {
+	applied, told := a.snapshot()
 	page := &Feed{Cursor: Cursor{Frontier: since.Frontier.Clone(), Filter: filter.Hash(), Told: since.Told.Clone()}}
 	if page.Cursor.Frontier == nil {
 		page.Cursor.Frontier = Frontier{}
@@ -60,7 +60,7 @@ func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool)
 			continue
 		}
 		if err := m.add(o, seen+1, seq); err != nil {
-			return nil, nil, errors.Join(err, m.close())
+			return nil, errors.Join(err, m.close())
 		}
 	}
 	heap.Init(m)
@@ -76,11 +76,11 @@ func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool)
 			size += len(u.Delta)
 		}
 		if err := m.step(); err != nil {
-			return nil, nil, errors.Join(err, m.close())
+			return nil, errors.Join(err, m.close())
 		}
 	}
 	page.UpToDate = m.Len() == 0
-	return page, changed, m.close()
+	return page, m.close()
 }
 
 // tell clamps the cursor to the freezes that are known here, and announces

@@ -20,7 +20,7 @@ func TestFirst(t *testing.T) {
 	a.publish(t, 400, draft("order"))
 	own := a.publish(t, 1000, draft("order/1"))
 	a.publish(t, 2000, chain.Draft{Subject: "order/1", Delta: []byte(`{"x":2}`)})
-	before, _, err := a.archive.View(t.Context(), "order/1")
+	before, err := a.archive.View(t.Context(), "order/1")
 	require.NoError(t, err)
 	first := func(s *chain.State) chain.ID {
 		t.Helper()
@@ -34,7 +34,7 @@ func TestFirst(t *testing.T) {
 		require.NoError(t, err)
 	}
 	a.flush(t, 3000)
-	after, _, err := a.archive.View(t.Context(), "order/1")
+	after, err := a.archive.View(t.Context(), "order/1")
 	require.NoError(t, err)
 	require.Equal(t, early.ID, first(after))
 	require.Equal(t, own.ID, first(before), "the state that was read before does not hold it")

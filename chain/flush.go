@@ -62,6 +62,8 @@ type Effects struct {
 	// Applied are the updates that came to count, in the order in which they
 	// did, which is a causal one.
 	Applied []*Update
+	// Subjects are those whose state is another one now.
+	Subjects []string
 	// Frozen are the chains that were stopped. One that was stopped twice is in
 	// it twice, the freeze that counts last.
 	Frozen []*Freeze
@@ -230,6 +232,7 @@ func (l *Ledger) flushStates() error {
 			}
 			continue
 		case s.state.Updates() == 0: // all of it was taken back
+			l.tx.effects.Subjects = append(l.tx.effects.Subjects, subject)
 			if !s.fresh {
 				l.subjects--
 				l.drop(appendSubjectKey(nil, keyState, subject))
@@ -245,6 +248,7 @@ func (l *Ledger) flushStates() error {
 		}
 		b := s.state.Append(nil)
 		l.tx.batch.Set(appendSubjectKey(nil, keyState, subject), b)
+		l.tx.effects.Subjects = append(l.tx.effects.Subjects, subject)
 		l.states.put(subject, s.state, len(b))
 	}
 	return nil

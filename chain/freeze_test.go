@@ -273,7 +273,7 @@ func (w *stopped) model(t *rapid.T, p *party) {
 			require.NoError(t, err)
 			status = chain.Merge(status, delta)
 		}
-		state, _, err := p.archive.View(context.Background(), subject)
+		state, err := p.archive.View(context.Background(), subject)
 		if len(updates) == 0 {
 			require.True(t, errors.Is(err, chain.ErrNotFound), "%s: %v", subject, err)
 			continue

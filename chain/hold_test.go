@@ -272,7 +272,7 @@ func TestRule04_DepNotBefore(t *testing.T) {
 			require.Equal(t, g.id(3), held[0].ID)
 			require.Equal(t, []chain.ID{f.id(2)}, held[0].WaitingFor)
 			require.Equal(t, chain.Seq(2), p.ledger.Applied(g.origin).Seq)
-			page, _, err := p.archive.Feed(chain.Cursor{}, chain.Filter{}, 10, nil)
+			page, err := p.archive.Feed(chain.Cursor{}, chain.Filter{}, 10, nil)
 			require.NoError(t, err)
 			require.Equal(t, []chain.ID{g.id(2), f.id(2)}, feedIDs(page))
 			was := p.dump(t) + p.ledger.Root().String()

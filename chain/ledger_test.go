@@ -90,7 +90,7 @@ func (p *party) everything(t require.TestingT, subjects []string) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "root %s sync %s\n", p.ledger.Root(), p.ledger.SyncRoot())
 	for _, s := range subjects {
-		state, _, err := p.archive.View(context.Background(), s)
+		state, err := p.archive.View(context.Background(), s)
 		if errors.Is(err, chain.ErrNotFound) {
 			continue
 		}
@@ -198,7 +198,7 @@ func checkFeed(t *rapid.T, nodes ...*party) {
 	var last chain.Stamp
 	n := 0
 	for i := 0; ; i++ {
-		page, _, err := nodes[i%len(nodes)].archive.Feed(cursor, chain.Filter{}, rapid.IntRange(1, 5).Draw(t, "limit"), nil)
+		page, err := nodes[i%len(nodes)].archive.Feed(cursor, chain.Filter{}, rapid.IntRange(1, 5).Draw(t, "limit"), nil)
 		require.NoError(t, err)
 		for _, u := range page.Updates {
 			require.Greater(t, u.Stamp().Compare(last), 0, "stitched order")

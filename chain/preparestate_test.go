@@ -46,7 +46,7 @@ func TestAWholeStateIsWhatItsAuthoritySays(t *testing.T) {
 			want, err := chain.ParseValue([]byte(text))
 			require.NoError(t, err)
 			was := chain.NewState("s").Status()
-			if s, _, err := n.archive.View(t.Context(), "s"); err == nil {
+			if s, err := n.archive.View(t.Context(), "s"); err == nil {
 				was = partOf(s, n.config.Authority)
 			}
 			r, err := n.set(t, now, "s", text)
@@ -56,7 +56,7 @@ func TestAWholeStateIsWhatItsAuthoritySays(t *testing.T) {
 				require.Equal(t, before, n.ledger.Head(n.ledger.Origin()).Seq)
 				continue
 			}
-			s, _, err := n.archive.View(t.Context(), "s")
+			s, err := n.archive.View(t.Context(), "s")
 			require.NoError(t, err)
 			require.True(t, chain.Diff(partOf(s, n.config.Authority), want).IsEmpty(), "%s of %s", partOf(s, n.config.Authority), want)
 			u, err := n.archive.Update(r.ID)

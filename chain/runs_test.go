@@ -180,7 +180,7 @@ func TestBatchOfManyRuns(t *testing.T) {
 		q.accept(t, r, 5000)
 	}
 	require.Equal(t, p.ledger.Root(), q.ledger.Root())
-	state, _, err := q.archive.View(context.Background(), "order/1")
+	state, err := q.archive.View(context.Background(), "order/1")
 	require.NoError(t, err)
 	require.Equal(t, uint64(30), state.Updates())
 }

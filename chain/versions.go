@@ -26,7 +26,7 @@ func (v *versions) publish(e *Effects) {
 	}
 }
 
-// Version is a number that differs, as long as the archive is open, once a view
+// SubjectVersion is a number that differs, as long as the archive is open, once a view
 // of the subject has shown something else. It may differ though nothing has. It
 // costs far less than the view.
-func (a *Archive) Version(subject string) uint64 { return a.versions.of(subject).Load() }
+func (a *Archive) SubjectVersion(subject string) uint64 { return a.versions.of(subject).Load() }

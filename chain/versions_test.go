@@ -24,7 +24,7 @@ func TestAViewThatDiffersHasAnotherVersion(t *testing.T) {
 		}
 		before, versions := shown(), map[string]uint64{}
 		for _, s := range testSubjects {
-			versions[s] = n.archive.Version(s)
+			versions[s] = n.archive.SubjectVersion(s)
 		}
 		for i := range 8 {
 			from := authors[rapid.IntRange(0, 1).Draw(t, "from")]
@@ -34,7 +34,7 @@ func TestAViewThatDiffersHasAnotherVersion(t *testing.T) {
 			n.accept(t, rapid.SampledFrom(from.runs).Draw(t, "run"), int64(2_000_000+i))
 			after := shown()
 			for _, s := range testSubjects {
-				if now := n.archive.Version(s); now == versions[s] {
+				if now := n.archive.SubjectVersion(s); now == versions[s] {
 					require.Equal(t, views(before[s]), views(after[s]), "version %d", now)
 				} else {
 					versions[s] = now
@@ -51,11 +51,11 @@ func TestAFreezeIsAnotherVersion(t *testing.T) {
 	p := newParty(t, "honest", "reader")
 	p.mustTake(t, trunk)
 	p.mustTake(t, one)
-	versions := []uint64{p.archive.Version("order/1"), p.archive.Version("order/2")}
+	versions := []uint64{p.archive.SubjectVersion("order/1"), p.archive.SubjectVersion("order/2")}
 	_, err := p.take(t, other.Append(nil), 5000)
 	require.NoError(t, err)
-	require.NotEqual(t, versions[0], p.archive.Version("order/1"))
-	require.NotEqual(t, versions[1], p.archive.Version("order/2"))
+	require.NotEqual(t, versions[0], p.archive.SubjectVersion("order/1"))
+	require.NotEqual(t, versions[1], p.archive.SubjectVersion("order/2"))
 }
 
 // views are all lines of everything but the first, which has the roots.

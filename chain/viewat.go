@@ -14,7 +14,7 @@ import (
 // that is not remembered. While the writer is about to publish the state, it waits
 // for that.
 func (a *Archive) ViewAt(ctx context.Context, subject string, at Frontier) (*State, error) {
-	s, _, err := a.View(ctx, subject)
+	s, err := a.View(ctx, subject)
 	if err != nil || s.within(at) {
 		return s, err
 	}

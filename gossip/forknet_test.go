@@ -308,7 +308,7 @@ func (f *forker) write(updates, most int, text string) (runs []*chain.Run) {
 func (n *forkNet) agreed() string {
 	want := n.nodes[0]
 	view := func(s *forkNode) string {
-		state, _, err := s.archive.View(context.Background(), "order/1")
+		state, err := s.archive.View(context.Background(), "order/1")
 		if err != nil {
 			return err.Error()
 		}

@@ -72,12 +72,13 @@ func (b backend) Update(id chain.ID) (*chain.Update, api.UpdateState, error) {
 	return u, state, nil
 }
 
-func (b backend) View(subject string) (*chain.State, <-chan struct{}, error) {
+func (b backend) View(subject string) (*chain.State, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), publishGrace)
 	defer cancel()
-	s, changed, err := b.n.archive.View(ctx, subject)
-	return s, changed, err
+	return b.n.archive.View(ctx, subject)
 }
+
+func (b backend) Watch(subject string) api.Watch { return b.n.archive.WatchSubject(subject) }
 
 // publishGrace bounds how long a read waits for a commit under way.
 const publishGrace = 10 * time.Second
@@ -119,19 +120,25 @@ func (b backend) Authority(o chain.Origin) string { return b.n.archive.Authority
 // ends with few or none.
 const feedPatience = 50 * time.Millisecond
 
-func (b backend) Changes(since chain.Cursor, filter chain.Filter, limit int) (*api.Changes, <-chan struct{}, error) {
+func (b backend) Changes(since chain.Cursor, filter chain.Filter, limit int) (*api.Changes, error) {
 	if since.Filter != filter.Hash() {
-		return nil, nil, fmt.Errorf("%w: it was made with another filter", chain.ErrCursor)
+		return nil, fmt.Errorf("%w: it was made with another filter", chain.ErrCursor)
 	}
 	began := b.n.now()
-	page, changed, err := b.n.archive.Feed(since, filter, limit, func() bool { return b.n.now().Sub(began) > feedPatience })
+	page, err := b.n.archive.Feed(since, filter, limit, func() bool { return b.n.now().Sub(began) > feedPatience })
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	return &api.Changes{
 		Updates: page.Updates, Cursor: page.Cursor, UpToDate: page.UpToDate, Behind: page.Behind, Retracted: page.Retracted,
-	}, changed, nil
+	}, nil
 }
+
+func (b backend) Follow(since chain.Cursor, filter chain.Filter) api.FeedWatch {
+	return b.n.archive.WatchFeed(since, filter)
+}
+
+func (b backend) Version() uint64 { return b.n.archive.Version() }
 
 func (b backend) Now(filter chain.Filter) chain.Cursor {
 	return b.n.archive.Now(filter)

@@ -91,6 +91,10 @@ type Config struct {
 	// interface never wait for it. It ends early for 4,096 drafts, and when the
 	// outbox is full. Default 0: a draft is committed as soon as the one before is.
 	Linger time.Duration
+	// MaxWaiters bounds the HTTP requests that wait for something at a time, event
+	// streams included: each takes a connection and some 20 KB. One more is
+	// refused as busy. Keep it below the limit of open files. Default 20,000.
+	MaxWaiters int
 	// CacheBytes bounds the decoded subjects that the writer keeps. Default 8 MiB.
 	CacheBytes int
 
@@ -195,6 +199,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("%w: Outbox: %d is negative", ErrConfig, c.Outbox)
 	case c.Linger < 0:
 		return fmt.Errorf("%w: Linger: %s is negative", ErrConfig, c.Linger)
+	case c.MaxWaiters < 0:
+		return fmt.Errorf("%w: MaxWaiters: %d is negative", ErrConfig, c.MaxWaiters)
 	case c.CacheBytes < 0:
 		return fmt.Errorf("%w: CacheBytes: %d is negative", ErrConfig, c.CacheBytes)
 	case c.Hub != nil && c.Bind != "":

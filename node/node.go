@@ -53,6 +53,8 @@ type Node struct {
 	failing sync.Once
 	failed  chan struct{} // closed once reason is set
 	reason  error
+	open    context.Context // ends as Close begins
+	shut    context.CancelFunc
 	closing sync.Once
 	closed  chan struct{}
 	failure error // of Close, once closed is closed
@@ -95,6 +97,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 
 func newNode(cfg Config) *Node {
 	n := &Node{cfg: cfg, log: cfg.Logger, now: time.Now, clock: cfg.Clock, state: newReadiness(), reactions: newReactions(), closed: make(chan struct{}), failed: make(chan struct{})}
+	n.open, n.shut = context.WithCancel(context.Background())
 	n.started = n.now()
 	n.sources = newSources(func() time.Duration { return n.now().Sub(n.started) })
 	return n
@@ -129,6 +132,7 @@ func (n *Node) onClose(name string, f func() error) { n.stops = append(n.stops, 
 // [*UndeliveredError] where drafts were enqueued that could not be committed.
 func (n *Node) Close() error {
 	n.closing.Do(func() {
+		n.shut()
 		var errs []error
 		for _, s := range slices.Backward(n.stops) {
 			if err := s.f(); err != nil {
@@ -221,6 +225,7 @@ func (n *Node) openHandler(context.Context) error {
 		Logger:   n.log,
 		Registry: n.cfg.Metrics,
 		Metrics:  promhttp.HandlerFor(n.cfg.Gatherer, promhttp.HandlerOpts{}),
+		Limits:   api.Limits{Waiters: n.cfg.MaxWaiters},
 	})
 	n.onClose("http", func() error { n.handler.Close(); return nil })
 	if n.cfg.OnHandler != nil {

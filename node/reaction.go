@@ -97,7 +97,9 @@ func (r *reaction) begin() error {
 
 // step deals with what is next, or waits for it.
 func (r *reaction) step() error {
-	t, changed, err := r.way.Next(r.ctx)
+	watch := r.way.Watch()
+	defer watch.Stop()
+	t, soon, err := r.way.Next(r.ctx)
 	for _, back := range r.way.Retracted() {
 		r.log.Warn("updates that the reaction has passed were taken back by a freeze; what answered them stays", "origin", back.Origin, "after", back.After)
 	}
@@ -112,26 +114,30 @@ func (r *reaction) step() error {
 		r.meter.place(r.way)
 		return err
 	}
-	return r.idle(changed)
+	return r.idle(watch, soon)
 }
 
 // idle waits for something new, and saves the place meanwhile.
-func (r *reaction) idle(changed <-chan struct{}) error {
-	var due <-chan time.Time
-	if r.way.Unsaved() {
-		timer := time.NewTimer(saveEvery - r.n.now().Sub(r.saved))
-		defer timer.Stop()
-		due = timer.C
+func (r *reaction) idle(watch *chain.FeedWatch, soon bool) error {
+	ctx, cancel := r.ctx, context.CancelFunc(func() {})
+	switch {
+	case soon:
+		ctx, cancel = context.WithTimeout(ctx, soonAgain)
+	case r.way.Unsaved():
+		ctx, cancel = context.WithTimeout(ctx, saveEvery-r.n.now().Sub(r.saved))
 	}
-	select {
-	case <-changed:
+	defer cancel()
+	switch err := watch.Wait(ctx); {
+	case err == nil:
 		return r.n.archive.Failed()
-	case <-due:
-		return r.save()
-	case <-r.ctx.Done():
+	case soon || r.ctx.Err() != nil:
 		return nil
 	}
+	return r.save()
 }
+
+// soonAgain is how long a freeze takes from the store to readers, about.
+const soonAgain = 10 * time.Millisecond
 
 // answer asks the handler, and has what it says committed.
 func (r *reaction) answer(t *core.Trigger) error {

@@ -11,8 +11,7 @@ import (
 // View returns what is known of a subject, [chain.ErrNotFound] if nothing ever
 // was said of it. The state is the caller's.
 func (n *Node) View(ctx context.Context, subject string) (*chain.State, error) {
-	s, _, err := n.archive.View(ctx, subject)
-	return s, err
+	return n.archive.View(ctx, subject)
 }
 
 // History yields the updates of a subject that are applied here, in stitched
@@ -71,30 +70,42 @@ func (n *Node) Changes(ctx context.Context, options ...ChangesOption) iter.Seq2[
 			yield(nil, err)
 			return
 		}
+		open, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(n.open, cancel)()
 		for ctx.Err() == nil {
-			batch, changed, err := backend{n}.Changes(cursor, c.filter, c.limit)
-			if err != nil {
-				yield(nil, err)
+			batch, err := n.next(open, cursor, &c)
+			if err == nil && batch == nil {
+				continue // ctx has ended
+			}
+			if !yield(batch, err) || err != nil {
 				return
 			}
 			cursor = batch.Cursor
-			if len(batch.Updates) > 0 || len(batch.Retracted) > 0 {
-				if !yield(batch, nil) {
-					return
-				}
-			}
-			if !batch.UpToDate {
-				continue
-			}
-			select {
-			case <-changed:
-			case <-ctx.Done():
-			case <-n.closed:
-				yield(nil, chain.ErrClosed)
-				return
-			}
 		}
 	}
+}
+
+// next is the first batch after a cursor that has something, for which it waits
+// until ctx ends: then it is nil.
+func (n *Node) next(ctx context.Context, since chain.Cursor, c *changes) (*Batch, error) {
+	for ctx.Err() == nil {
+		watch := n.archive.WatchFeed(since, c.filter)
+		batch, err := backend{n}.Changes(since, c.filter, c.limit)
+		if err == nil && !batch.Found() {
+			if since = batch.Cursor; batch.UpToDate && watch.Wait(ctx) == nil {
+				since = watch.Cursor()
+			}
+			watch.Stop()
+			continue
+		}
+		watch.Stop()
+		return batch, err
+	}
+	if n.open.Err() != nil {
+		return nil, chain.ErrClosed
+	}
+	return nil, nil
 }
 
 func (n *Node) cursor(since string, f chain.Filter) (chain.Cursor, error) {

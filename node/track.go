@@ -82,7 +82,7 @@ func (t *Track[T]) setJSON(ctx context.Context, state []byte) (*Ack, error) {
 		return nil, err
 	}
 	settled := t.n.settled(t.subject)
-	version := t.n.archive.Version(t.subject)
+	version := t.n.archive.SubjectVersion(t.subject)
 	if s := t.said.Load(); settled && s != nil && s.version == version && bytes.Equal(s.state, state) {
 		return nil, nil
 	}

@@ -103,7 +103,7 @@ func (b *book) everything() (string, error) {
 	var out strings.Builder
 	fmt.Fprintf(&out, "root %s\n", b.ledger.Root())
 	for _, subject := range flipSubjects {
-		state, _, err := b.archive.View(context.Background(), subject)
+		state, err := b.archive.View(context.Background(), subject)
 		if errors.Is(err, chain.ErrNotFound) {
 			continue
 		} else if err != nil {

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tidings-mesh/tidings/gossip"
 	"github.com/tidings-mesh/tidings/node"
 	"github.com/tidings-mesh/tidings/node/api"
@@ -73,9 +75,25 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.HTTP)
+	files := openFiles()
+	room, err := roomFor(files, f.MaxWaiters)
+	if err != nil {
+		return err
+	}
+	if files > 0 && files < fewFiles {
+		a.log.Warn("few files may be open, so few connections are taken: raise the limit (ulimit -n)",
+			slog.Uint64("limit", files), slog.Int("connections", room.connections), slog.Int("waiters", room.waiters))
+	}
+	cfg.MaxWaiters = room.waiters
+	registry := prometheus.NewRegistry()
+	cfg.Metrics = registry
+	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.HTTP)
 	if err != nil {
 		return fmt.Errorf("--http: %w", err)
+	}
+	listener, err := api.NewListener(tcp, room.connections, registry)
+	if err != nil {
+		return errors.Join(err, tcp.Close())
 	}
 	// Until the server owns it; closing it twice is no failure.
 	a.stops = append(a.stops, func() error { _ = listener.Close(); return nil })

@@ -28,6 +28,7 @@ type agentFlags struct {
 	InsecureHTTP bool          `name:"insecure-http" help:"Serve HTTP off loopback, to anyone, without tokens."`
 	AddrFile     string        `placeholder:"FILE" help:"File to write the addresses to, as JSON, once it listens."`
 	RecoverWait  time.Duration `default:"10s" placeholder:"D" help:"How long to wait at a start for peers that know its chain."`
+	MaxWaiters   int           `placeholder:"N" help:"How many HTTP requests may wait at a time, event streams included; by default what the limit of open files leaves room for, 20,000 at most."`
 	LogLevel     string        `default:"info" enum:"debug,info,warn,error" placeholder:"L" help:"Least level to log: debug, info, warn or error."`
 
 	Expect node.Expectations `kong:"-"` // from the configuration file alone
@@ -78,6 +79,9 @@ func (f *agentFlags) check() error {
 	}
 	if f.RecoverWait < 0 {
 		return usagef("--recover-wait: want 0 or more, got %s", f.RecoverWait)
+	}
+	if f.MaxWaiters < 0 {
+		return usagef("--max-waiters: want 1 or more, got %d", f.MaxWaiters)
 	}
 	if !loopback(bind) && f.MeshKeyFile == "" {
 		return usagef("--bind %s is off loopback, which needs --mesh-key-file (make one with: tidings key new FILE)", f.Bind)

@@ -35,6 +35,8 @@ func TestAgentFlagsAreChecked(t *testing.T) {
 		{[]string{"--authority", "a\nb"}, "--authority"},
 		{[]string{"--zone", "a\x00"}, "--zone"},
 		{[]string{"--recover-wait=-1s"}, "--recover-wait"},
+		{[]string{"--max-waiters", "7"}, ""},
+		{[]string{"--max-waiters=-1"}, "--max-waiters"},
 	}
 	for _, c := range cases {
 		grammar, err := parseFor(t, nil, append([]string{"agent"}, c.args...)...)

@@ -32,9 +32,10 @@ type Backend interface {
 
 	// Update returns one update, received or applied; ErrNotFound if neither.
 	Update(id chain.ID) (*chain.Update, UpdateState, error)
-	// View returns a subject's state, ErrNotFound if nothing was ever said of
-	// it, and a channel that is closed once that may have changed.
-	View(subject string) (*chain.State, <-chan struct{}, error)
+	// View returns a subject's state, ErrNotFound if nothing was ever said of it.
+	View(subject string) (*chain.State, error)
+	// Watch waits for another state of a subject.
+	Watch(subject string) Watch
 	// Attendance says who of those that are expected to speak of a subject, by the
 	// node's configuration, has not in that state. ErrNotFound says that all of the
 	// state was taken back since it was read.
@@ -51,9 +52,12 @@ type Backend interface {
 	// Authority names the authority of a chain, "" if it is not known here.
 	Authority(origin chain.Origin) string
 
-	// Changes returns what is applied here after a cursor, in stitched order,
-	// and a channel that is closed once there may be more.
-	Changes(since chain.Cursor, filter chain.Filter, limit int) (*Changes, <-chan struct{}, error)
+	// Changes returns what is applied here after a cursor, in stitched order.
+	Changes(since chain.Cursor, filter chain.Filter, limit int) (*Changes, error)
+	// Follow waits for what Changes has yet to return.
+	Follow(since chain.Cursor, filter chain.Filter) FeedWatch
+	// Version is higher each time that Changes may return something else.
+	Version() uint64
 	// Now is the cursor of everything that is applied here.
 	Now(filter chain.Filter) chain.Cursor
 
@@ -76,6 +80,24 @@ type Info struct {
 	Origin    chain.Origin
 	Version   string
 	Durable   bool // it has a data directory
+}
+
+// Watch waits for one thing: chain.Watch says how. It belongs to one goroutine.
+type Watch interface {
+	// Wait returns once there may be something new, or with the context's error.
+	Wait(ctx context.Context) error
+	// Stop releases the watch. It may be called twice.
+	Stop()
+}
+
+// FeedWatch is a Watch of the feed, as chain.FeedWatch is.
+type FeedWatch interface {
+	Watch
+	// Group is the same for watches that ring together and have one Cursor.
+	Group() uint64
+	// Cursor is the place, of whoever found nothing after the watch was made and was
+	// up to date, to which all was passed over since.
+	Cursor() chain.Cursor
 }
 
 // Pending is a draft on its way. It is safe for concurrent use.
@@ -130,6 +152,9 @@ type Changes struct {
 	// that the cursor had seen no longer count.
 	Retracted []chain.Retraction
 }
+
+// Found reports whether the batch has what a consumer waits for.
+func (c *Changes) Found() bool { return len(c.Updates) > 0 || len(c.Retracted) > 0 }
 
 // Readiness tells whether a node is ready to serve and to publish.
 type Readiness struct {

@@ -24,7 +24,7 @@ func (h *Handler) changes(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	c := changesQuery{since: "start"}
+	c := changesQuery{since: sinceStart}
 	if text, ok := q.get("since"); ok {
 		c.since = text
 	}
@@ -76,7 +76,7 @@ func parseChangesBody(body []byte) (*changesQuery, error) {
 	if !utf8.Valid(body) {
 		return nil, badRequest("", "not UTF-8")
 	}
-	c := &changesQuery{since: "start", limit: defaultChanges}
+	c := &changesQuery{since: sinceStart, limit: defaultChanges}
 	s := scanner{b: body}
 	var (
 		seen   [len(changesFields)]bool
@@ -161,21 +161,19 @@ func fieldTexts(name string, value []byte) ([]string, error) {
 	return texts, err
 }
 
-// feed answers a query of the feed.
+// feed answers a query of the feed, in whichever way is asked for.
 func (h *Handler) feed(x *exchange, c *changesQuery) error {
 	x.w.Header()["Vary"] = acceptHeader
-	if _, err := negotiate(x.r, typeJSON); err != nil {
+	media, err := negotiate(x.r, typeJSON, typeEvents)
+	if err != nil {
 		return err
 	}
-	since := chain.Cursor{Filter: c.filter.Hash()}
-	if c.since != "start" && c.since != "now" {
-		var err error
-		if since, err = chain.ParseCursor(c.since); err != nil {
-			return newProblem(CodeBadCursor, "since", err.Error())
-		}
-		if since.Filter != c.filter.Hash() {
-			return newProblem(CodeBadCursor, "since", "the cursor was made with another prefix or authority")
-		}
+	if media == typeEvents {
+		return h.events(x, c)
+	}
+	f, err := h.follow(c, "since")
+	if err != nil {
+		return err
 	}
 	w, err := x.wait(c.wait)
 	if err != nil {
@@ -187,75 +185,25 @@ func (h *Handler) feed(x *exchange, c *changesQuery) error {
 			return err
 		}
 	}
-	if c.since == "now" {
-		w.end()
-		return h.sendChanges(x, &Changes{Cursor: h.backend.Now(c.filter), UpToDate: true})
+	var b *batch
+	if c.since == sinceNow {
+		b = f.now()
+	} else if b, err = f.next(w); err != nil {
+		return err
 	}
-	for {
-		batch, changed, err := h.backend.Changes(since, c.filter, c.limit)
-		if err != nil {
+	if !b.found {
+		if err := w.over(); err != nil {
 			return err
 		}
-		if len(batch.Updates) > 0 || len(batch.Retracted) > 0 {
-			w.end()
-			return h.sendChanges(x, batch)
-		}
-		more := w.Err() == nil
-		if more && batch.UpToDate {
-			more, err = w.next(changed, 0)
-		} else {
-			err = w.over()
-		}
-		if err != nil {
-			return err
-		}
-		if !more {
-			w.end()
-			return h.sendChanges(x, batch)
-		}
-		since = batch.Cursor // past what the filter leaves out
 	}
-}
-
-func (h *Handler) sendChanges(x *exchange, c *Changes) error {
-	buf := getBuffer()
-	defer putBuffer(buf)
-	names := authorities{backend: h.backend}
-	b := append((*buf)[:0], `{"updates":[`...)
-	for i, u := range c.Updates {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = chain.AppendUpdateJSON(b, u, names.of(u.ID.Origin))
-	}
-	b = append(b, `],"cursor":`...)
-	b = chain.AppendJSONString(b, c.Cursor.String())
-	b = append(b, `,"up_to_date":`...)
-	b = strconv.AppendBool(b, c.UpToDate)
-	b = append(b, `,"behind":[`...)
-	for i, o := range c.Behind {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = chain.AppendJSONString(b, o.String())
-	}
-	b = append(b, `],"converged":`...)
-	b = strconv.AppendBool(b, h.backend.Converged())
-	if len(c.Retracted) > 0 {
-		b = append(b, `,"retracted":[`...)
-		for i, r := range c.Retracted {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(b, `{"origin":`...)
-			b = chain.AppendJSONString(b, r.Origin.String())
-			b = append(b, `,"after":`...)
-			b = strconv.AppendUint(b, uint64(r.After), 10)
-			b = append(b, '}')
-		}
-		b = append(b, ']')
-	}
-	*buf = append(b, '}')
-	x.json(*buf)
+	w.end()
+	text, _ := b.text(h)
+	x.json(text)
 	return nil
 }
+
+// Places in the feed that are no cursors.
+const (
+	sinceStart = "start"
+	sinceNow   = "now"
+)

@@ -28,8 +28,8 @@ type Config struct {
 // Limits bound what the callers of a Handler may take of the node. The zero
 // value of each field stands for its default.
 type Limits struct {
-	// Waiters is the number of requests that may wait for something at a time:
-	// each costs a goroutine and a connection, some 20 KB. One more is refused
+	// Waiters is the number of requests that may wait for something at a time,
+	// event streams included: each costs a goroutine and a connection, some 20 KB. One more is refused
 	// as busy. Default 20,000.
 	Waiters int
 	// Streams is the number of NDJSON publish streams at a time. Default 1,024.

@@ -14,6 +14,8 @@
 //   - A delta goes to the Backend as the bytes that were sent, and views,
 //     histories and batches of the feed are appended to the answer by hand:
 //     those paths use no reflection and re-encode nothing.
+//   - A request that waits is woken by what concerns it alone, and those that
+//     wait for the same batch of the feed share it: see [FeedWatch].
 //   - Everything is bounded: bodies, lines, headers, waiting requests, streams,
 //     pages by size as well as by count, and the time that a body may take.
 //   - Requests that wait end at once with the code "closing" when the Handler

@@ -29,8 +29,11 @@ var (
 	noCacheHeader  = []string{"no-cache"}
 	acceptHeader   = []string{"Accept"}
 	retryHeader    = []string{"1"} // seconds
+	closeHeader    = []string{"close"}
+	noHeader       = []string{"no"}
 	jsonHeader     = []string{typeJSON}
 	ndjsonHeader   = []string{typeNDJSON}
+	eventsHeader   = []string{typeEvents}
 	problemHeader  = []string{"application/problem+json"}
 	plainHeader    = []string{"text/plain; charset=utf-8"}
 	notBoundByTime time.Time
@@ -39,6 +42,7 @@ var (
 const (
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
+	typeEvents = "text/event-stream"
 )
 
 // slow is after how long an answer gets the whole of the server's WriteTimeout
@@ -102,29 +106,83 @@ type waiting struct {
 	since  time.Time
 	cancel context.CancelFunc
 	stop   func() bool
+	watch  Watch // of what it waits for next; nil before it has begun to
 }
 
 // wait begins to wait for at most d; end has to be called. It is refused while
 // too many others wait. With d = 0 the context has ended already, nothing
 // waits, and nothing is counted.
 func (x *exchange) wait(d time.Duration) (*waiting, error) {
-	w := &waiting{x: x, since: time.Now()}
 	if d <= 0 {
-		ended, cancel := context.WithDeadline(x.r.Context(), w.since)
-		w.Context, w.cancel = ended, cancel
-		return w, nil
+		now := time.Now()
+		ended, cancel := context.WithDeadline(x.r.Context(), now)
+		return &waiting{Context: ended, x: x, since: now, cancel: cancel}, nil
 	}
+	return x.waitIn(context.WithTimeout(x.r.Context(), d))
+}
+
+// waitIn is wait in a context of its own.
+func (x *exchange) waitIn(ctx context.Context, cancel context.CancelFunc) (*waiting, error) {
 	if x.h.waiters.Add(1) > int64(x.h.limits.Waiters) {
 		x.h.waiters.Add(-1)
+		cancel()
+		x.h.metrics.refused.WithLabelValues("waiter").Inc()
+		// Kept open, the connections of those refused would leave no room for others.
+		x.w.Header()["Connection"] = closeHeader
 		return nil, newProblem(CodeBusy, "", "too many requests wait on this node; ask another, or later")
 	}
 	x.h.metrics.waiters.Inc()
 	// The server watches for the client's end by reading on, which a deadline
 	// for the request would take for that end.
 	_ = x.controller().SetReadDeadline(notBoundByTime)
-	w.Context, w.cancel = context.WithTimeout(x.r.Context(), d)
-	w.stop = context.AfterFunc(x.h.closing, w.cancel)
-	return w, nil
+	return &waiting{
+		Context: ctx, x: x, since: time.Now(), cancel: cancel, stop: context.AfterFunc(x.h.closing, cancel),
+	}, nil
+}
+
+// next reports whether to look again for what is waited for, and false once the
+// time is over. The first time it only begins to watch: what came since the last
+// look is found by another one. It looks again by itself after some time, where
+// that is not zero. A nil waiting has no time.
+func (w *waiting) next(watch func() Watch, after time.Duration) (bool, error) {
+	if w == nil {
+		return false, nil
+	}
+	if err := w.over(); err != nil {
+		return false, err
+	}
+	if w.Err() != nil {
+		return false, nil
+	}
+	if w.watch != nil {
+		ctx, cancel := context.Context(w), func() {}
+		if after > 0 {
+			ctx, cancel = context.WithTimeout(w, max(after, leastSleep))
+		}
+		err := w.watch.Wait(ctx)
+		cancel()
+		switch {
+		case err == nil:
+		case after > 0 && w.Err() == nil:
+			return true, nil // by itself: nothing has rung
+		default:
+			return false, w.over()
+		}
+		w.watch.Stop()
+		w.x.h.metrics.woken.Inc()
+	}
+	w.watch = watch()
+	return true, nil
+}
+
+// leastSleep bounds how often a waiter looks again by itself where the node's
+// clock stands still, or is slower than time.
+const leastSleep = 10 * time.Millisecond
+
+// within is the same wait with less time.
+func (w *waiting) within(d time.Duration) (*waiting, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(w.Context, d)
+	return &waiting{Context: ctx, x: w.x, stop: w.stop}, cancel
 }
 
 // end ends the wait. What is answered next has the server's WriteTimeout. It
@@ -134,6 +192,9 @@ func (w *waiting) end() {
 		return
 	}
 	w.cancel()
+	if w.watch != nil {
+		w.watch.Stop()
+	}
 	if w.stop == nil {
 		return
 	}

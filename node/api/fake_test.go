@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,6 +53,11 @@ type fake struct {
 	cover     *chain.Cover
 	attend    func(*chain.State) (Attendance, error) // nil: nobody is expected
 	pages     int                                    // updates that one call of Changes looks at, 0 for all
+	version   uint64
+	groups    map[string]uint64
+	scans     int // calls of Changes
+
+	watched, stopped atomic.Int64 // watches
 }
 
 var (
@@ -69,7 +75,7 @@ func newFake() *fake {
 		heads: map[chain.Origin]chain.Update{}, states: map[string]*chain.State{},
 		held: map[chain.ID]UpdateState{}, keys: map[string]chain.Draft{}, receipts: map[string]chain.Receipt{},
 		clock:   chain.HLCOf(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixMilli()),
-		changed: make(chan struct{}), room: -1, acks: 1,
+		changed: make(chan struct{}), groups: map[string]uint64{}, room: -1, acks: 1,
 		readiness: Readiness{Ready: true, Have: 7, Want: 7},
 	}
 	return f
@@ -116,6 +122,7 @@ func (f *fake) apply(o chain.Origin, d chain.Draft) *chain.Update {
 	if err != nil {
 		panic(err)
 	}
+	f.version++
 	close(f.changed)
 	f.changed = make(chan struct{})
 	return u
@@ -260,13 +267,54 @@ func (f *fake) Update(id chain.ID) (*chain.Update, UpdateState, error) {
 	return nil, UpdateState{}, ErrNotFound
 }
 
-func (f *fake) View(subject string) (*chain.State, <-chan struct{}, error) {
+func (f *fake) View(subject string) (*chain.State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if state := f.states[subject]; state != nil {
-		return state.Clone(), f.changed, nil
+		return state.Clone(), nil
 	}
-	return nil, f.changed, fmt.Errorf("%w: %w", ErrNotFound, chain.ErrNotFound)
+	return nil, fmt.Errorf("%w: %w", ErrNotFound, chain.ErrNotFound)
+}
+
+// fakeWatch is rung by everything.
+type fakeWatch struct {
+	fake    *fake
+	changed chan struct{}
+	group   uint64
+	since   chain.Cursor
+}
+
+func (w *fakeWatch) Wait(ctx context.Context) error {
+	select {
+	case <-w.changed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *fakeWatch) Stop()                { w.fake.stopped.Add(1) }
+func (w *fakeWatch) Group() uint64        { return w.group }
+func (w *fakeWatch) Cursor() chain.Cursor { return w.since }
+
+func (f *fake) Watch(string) Watch { return f.Follow(chain.Cursor{}, chain.Filter{}) }
+
+// Follow groups those that are at one place at one time.
+func (f *fake) Follow(since chain.Cursor, filter chain.Filter) FeedWatch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	key := fmt.Sprint(f.version, since.String(), filter)
+	if f.groups[key] == 0 {
+		f.groups[key] = uint64(len(f.groups) + 1)
+	}
+	f.watched.Add(1)
+	return &fakeWatch{f, f.changed, f.groups[key], since}
+}
+
+func (f *fake) Version() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.version
 }
 
 func (f *fake) Attendance(s *chain.State) (Attendance, error) {
@@ -332,11 +380,12 @@ func (f *fake) Chain(o chain.Origin, from chain.Seq, limit int) (*ChainPage, err
 
 func (f *fake) Authority(o chain.Origin) string { return f.names[o] }
 
-func (f *fake) Changes(since chain.Cursor, filter chain.Filter, limit int) (*Changes, <-chan struct{}, error) {
+func (f *fake) Changes(since chain.Cursor, filter chain.Filter, limit int) (*Changes, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.scans++
 	if f.feed != nil {
-		return nil, nil, f.feed
+		return nil, f.feed
 	}
 	c := &Changes{Cursor: chain.Cursor{Frontier: since.Frontier.Clone(), Filter: since.Filter}, UpToDate: true, Retracted: f.retracted}
 	if c.Cursor.Frontier == nil {
@@ -361,7 +410,7 @@ func (f *fake) Changes(since chain.Cursor, filter chain.Filter, limit int) (*Cha
 		}
 		c.Cursor.Frontier[u.ID.Origin] = u.ID.Seq
 	}
-	return c, f.changed, nil
+	return c, nil
 }
 
 func (f *fake) Now(filter chain.Filter) chain.Cursor {

@@ -11,7 +11,7 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 )
 
-type batch struct {
+type gotBatch struct {
 	Updates []struct {
 		ID        chain.ID
 		Authority string
@@ -50,7 +50,7 @@ func TestChangesPages(t *testing.T) {
 	}
 	since, seen := "start", 0
 	for {
-		b := decode[batch](t, call(h, "GET", "/v1/changes?limit=3&since="+since, "").body)
+		b := decode[gotBatch](t, call(h, "GET", "/v1/changes?limit=3&since="+since, "").body)
 		seen += len(b.Updates)
 		if since = b.Cursor; b.UpToDate {
 			break
@@ -74,7 +74,7 @@ func TestChangesFilter(t *testing.T) {
 		"prefix=order": 2, "prefix=order/": 2, "prefix=ord": 0, "authority=fleet": 2, "authority=fleet&authority=warehouse": 3,
 		"prefix=order&authority=fleet": 1, "authority=none": 0,
 	} {
-		b := decode[batch](t, call(h, "GET", "/v1/changes?"+query, "").body)
+		b := decode[gotBatch](t, call(h, "GET", "/v1/changes?"+query, "").body)
 		if len(b.Updates) != want || !b.UpToDate {
 			t.Errorf("%s: %d updates, want %d", query, len(b.Updates), want)
 		}
@@ -95,7 +95,7 @@ func TestChangesBehind(t *testing.T) {
 	since := chain.Cursor{Frontier: chain.Frontier{nobody: 5}}.String()
 	a := call(h, "GET", "/v1/changes?since="+since, "")
 	wantStatus(t, a, 200)
-	b := decode[batch](t, a.body)
+	b := decode[gotBatch](t, a.body)
 	if len(b.Updates) != 1 || len(b.Behind) != 1 || b.Behind[0] != nobody || b.Converged {
 		t.Errorf("batch %s", a.body)
 	}
@@ -112,11 +112,11 @@ func TestChangesWait(t *testing.T) {
 		f := newFake()
 		h := New(Config{Backend: f})
 		defer h.Close()
-		poll := func(query string) (batch, time.Duration) {
+		poll := func(query string) (gotBatch, time.Duration) {
 			began := time.Now()
 			a := call(h, "GET", "/v1/changes?"+query, "")
 			wantStatus(t, a, 200)
-			return decode[batch](t, a.body), time.Since(began)
+			return decode[gotBatch](t, a.body), time.Since(began)
 		}
 		if b, took := poll("wait=30s"); len(b.Updates) != 0 || took != 30*time.Second {
 			t.Errorf("%d updates after %s", len(b.Updates), took)
@@ -148,14 +148,14 @@ func TestChangesSparse(t *testing.T) {
 		f.put(ownOrigin, "other", `{"a":1}`)
 	}
 	last := f.put(ownOrigin, "s", `{"a":1}`)
-	b := decode[batch](t, call(h, "GET", "/v1/changes?prefix=s", "").body)
+	b := decode[gotBatch](t, call(h, "GET", "/v1/changes?prefix=s", "").body)
 	if len(b.Updates) != 0 || b.UpToDate {
 		t.Errorf("without wait: %+v", b)
 	}
 	if c, err := chain.ParseCursor(b.Cursor); err != nil || c.Frontier[ownOrigin] == 0 {
 		t.Errorf("the cursor did not advance: %v, %v", c.Frontier, err)
 	}
-	b = decode[batch](t, call(h, "GET", "/v1/changes?prefix=s&wait=10s", "").body)
+	b = decode[gotBatch](t, call(h, "GET", "/v1/changes?prefix=s&wait=10s", "").body)
 	if len(b.Updates) != 1 || b.Updates[0].ID != last {
 		t.Errorf("with wait: %+v", b)
 	}

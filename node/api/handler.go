@@ -31,6 +31,7 @@ type Handler struct {
 
 	waiters atomic.Int64
 	streams atomic.Int64
+	batches batches
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc

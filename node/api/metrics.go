@@ -13,6 +13,9 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	waiters  prometheus.Gauge
+	woken    prometheus.Counter
+	shared   prometheus.Counter
+	refused  *prometheus.CounterVec
 	streams  prometheus.Gauge
 	items    *prometheus.CounterVec
 }
@@ -32,8 +35,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"route"}),
 		waiters: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "tidings_http_waiters",
-			Help: "HTTP requests that wait for something to happen.",
+			Help: "HTTP requests that wait for something to happen, event streams included.",
 		}),
+		woken: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tidings_http_woken_total",
+			Help: "Times that an HTTP request that waited was woken to look again.",
+		}),
+		shared: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tidings_http_shared_batches_total",
+			Help: "Batches of the feed that were answered with what was read and encoded for another consumer.",
+		}),
+		refused: newRefused(),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "tidings_http_publish_streams",
 			Help: "NDJSON publish streams that are open.",
@@ -50,9 +62,20 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m.requests, err = register(r, m.requests, err)
 	m.seconds, err = register(r, m.seconds, err)
 	m.waiters, err = register(r, m.waiters, err)
+	m.woken, err = register(r, m.woken, err)
+	m.shared, err = register(r, m.shared, err)
+	m.refused, err = register(r, m.refused, err)
 	m.streams, err = register(r, m.streams, err)
 	m.items, err = register(r, m.items, err)
 	return m, err
+}
+
+// newRefused counts what a server had no room for.
+func newRefused() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tidings_http_refused_total",
+		Help: "What was refused because there was no room: connections, requests that would wait, and publish streams.",
+	}, []string{"what"})
 }
 
 func register[C prometheus.Collector](r prometheus.Registerer, c C, before error) (C, error) {

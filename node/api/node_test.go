@@ -170,6 +170,24 @@ func TestBelowPrefix(t *testing.T) {
 	}
 }
 
+// wantMetrics looks for lines of what a handler shows to Prometheus.
+func wantMetrics(t *testing.T, h http.Handler, lines ...string) {
+	t.Helper()
+	a := call(h, "GET", "/metrics", "")
+	wantStatus(t, a, 200)
+	for _, line := range lines {
+		if !strings.Contains(a.body, line+"\n") {
+			t.Errorf("metrics lack %s", line)
+		}
+	}
+}
+
+// newMeasured returns a handler that shows its metrics.
+func newMeasured(f *fake, l Limits) *Handler {
+	registry := prometheus.NewRegistry()
+	return New(Config{Backend: f, Registry: registry, Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), Limits: l})
+}
+
 func TestMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	f := newFake()
@@ -182,20 +200,13 @@ func TestMetrics(t *testing.T) {
 	call(other, "GET", "/v1/subjects/a//b", "")
 	call(h, "GET", "/nothing/of/the/kind", "")
 	call(h, "POST", "/v1/updates", `[{"subject":"s","delta":{"a":1}},7]`)
-	a := call(h, "GET", "/metrics", "")
-	wantStatus(t, a, 200)
-	for _, line := range []string{
+	wantMetrics(t, h,
 		`tidings_http_requests_total{code="404",route="/v1/subjects/{subject}"} 1`,
 		`tidings_http_requests_total{code="400",route="/v1/subjects/{subject}"} 1`,
 		`tidings_http_requests_total{code="404",route="other"} 1`,
 		`tidings_http_publish_items_total{code="201"} 1`,
 		`tidings_http_publish_items_total{code="400"} 1`,
 		`tidings_http_request_duration_seconds_count{route="/v1/updates"} 1`,
-		`tidings_http_waiters 0`,
-	} {
-		if !strings.Contains(a.body, line+"\n") {
-			t.Errorf("metrics lack %s", line)
-		}
-	}
+		`tidings_http_waiters 0`)
 	wantStatus(t, call(other, "GET", "/metrics", ""), 404)
 }

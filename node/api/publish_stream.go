@@ -46,6 +46,7 @@ type streamItem struct {
 func (h *Handler) publishStream(x *exchange, opts publishOptions) error {
 	if h.streams.Add(1) > int64(h.limits.Streams) {
 		h.streams.Add(-1)
+		h.metrics.refused.WithLabelValues("stream").Inc()
 		return newProblem(CodeBusy, "", "too many publish streams on this node")
 	}
 	h.metrics.streams.Inc()

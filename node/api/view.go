@@ -45,7 +45,7 @@ func (h *Handler) view(x *exchange) error {
 		}
 	}
 	for {
-		v, changed, err := h.look(x.rest, expect)
+		v, err := h.look(x.rest, expect)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (h *Handler) view(x *exchange) error {
 		if v != nil {
 			next = v.attendance.Next
 		}
-		more, err := w.next(changed, next)
+		more, err := w.next(func() Watch { return h.backend.Watch(x.rest) }, next)
 		switch {
 		case err != nil:
 			return err
@@ -85,62 +85,26 @@ type look struct {
 	tag        string
 }
 
-// look returns what there is of a subject, nil if nothing was ever said of it,
-// and a channel that is closed once that may have changed.
-func (h *Handler) look(subject string, expect bool) (*look, <-chan struct{}, error) {
-	state, changed, err := h.backend.View(subject)
+// look returns what there is of a subject, nil if nothing was ever said of it.
+func (h *Handler) look(subject string, expect bool) (*look, error) {
+	state, err := h.backend.View(subject)
 	v := &look{state: state}
 	if err == nil && expect {
 		v.attendance, err = h.backend.Attendance(state)
 	}
 	switch {
 	case errors.Is(err, chain.ErrNotFound) || errors.Is(err, ErrNotFound):
-		return nil, changed, nil
+		return nil, nil
 	case err != nil:
-		return nil, nil, err
+		return nil, err
 	}
 	v.tag = state.ETag()
 	if expect {
 		v.members = v.attendance.appendMembers(nil)
 		v.tag = expectTag(v.tag, v.members)
 	}
-	return v, changed, nil
+	return v, nil
 }
-
-// next waits for a change, or for the time to pass after which there is one by
-// itself, zero for never. It reports false once the whole wait is over. A nil
-// waiting has no time.
-func (w *waiting) next(changed <-chan struct{}, after time.Duration) (bool, error) {
-	if w == nil {
-		return false, nil
-	}
-	if err := w.over(); err != nil {
-		return false, err
-	}
-	select {
-	case <-w.Done():
-		return false, w.over()
-	default:
-	}
-	var passed <-chan time.Time
-	if after > 0 {
-		timer := time.NewTimer(max(after, leastSleep))
-		defer timer.Stop()
-		passed = timer.C
-	}
-	select {
-	case <-changed:
-		return true, nil
-	case <-passed:
-		return true, nil
-	case <-w.Done():
-		return false, w.over()
-	}
-}
-
-// leastSleep bounds how often a waiter looks again where the node's clock stands
-// still, or is slower than time.
-const leastSleep = 10 * time.Millisecond
 
 func (h *Handler) sendView(x *exchange, v *look, tags []string) error {
 	age := h.backend.Heard(v.state.Authorities())

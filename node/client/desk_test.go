@@ -97,8 +97,11 @@ func (d *desk) Clamp(f chain.Frontier) chain.Frontier            { return d.arch
 func (d *desk) Now(f chain.Filter) chain.Cursor                  { return d.archive.Now(f) }
 func (d *desk) History(s string) iter.Seq2[*chain.Update, error] { return d.archive.History(s) }
 
-func (d *desk) View(s string) (*chain.State, <-chan struct{}, error) {
-	return d.archive.View(context.Background(), s)
+func (d *desk) View(s string) (*chain.State, error) { return d.archive.View(context.Background(), s) }
+func (d *desk) Watch(s string) api.Watch            { return d.archive.WatchSubject(s) }
+func (d *desk) Version() uint64                     { return d.archive.Version() }
+func (d *desk) Follow(since chain.Cursor, f chain.Filter) api.FeedWatch {
+	return d.archive.WatchFeed(since, f)
 }
 
 func (d *desk) Applied(ctx context.Context, f chain.Frontier) error {
@@ -108,12 +111,12 @@ func (d *desk) Applied(ctx context.Context, f chain.Frontier) error {
 	return nil
 }
 
-func (d *desk) Changes(since chain.Cursor, filter chain.Filter, limit int) (*api.Changes, <-chan struct{}, error) {
-	p, changed, err := d.archive.Feed(since, filter, limit, nil)
+func (d *desk) Changes(since chain.Cursor, filter chain.Filter, limit int) (*api.Changes, error) {
+	p, err := d.archive.Feed(since, filter, limit, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return &api.Changes{Updates: p.Updates, Cursor: p.Cursor, UpToDate: p.UpToDate, Behind: p.Behind, Retracted: p.Retracted}, changed, nil
+	return &api.Changes{Updates: p.Updates, Cursor: p.Cursor, UpToDate: p.UpToDate, Behind: p.Behind, Retracted: p.Retracted}, nil
 }
 
 // RoundTrip lets the desk answer without a network.

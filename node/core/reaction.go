@@ -112,21 +112,24 @@ type Trigger struct {
 // pageLimit bounds what is read ahead of the place.
 const pageLimit = 256
 
-// Next is the next trigger that is not answered yet, nil if there is none now:
-// then the channel is closed once there may be. Updates of the node's own
-// authority are passed over, and those that it has answered. When ctx ends there
-// is none, and no channel. The error is the store's.
-func (r *Reaction) Next(ctx context.Context) (*Trigger, <-chan struct{}, error) {
+// Watch is rung once there may be another trigger than the last Next found. Make
+// it before.
+func (r *Reaction) Watch() *chain.FeedWatch { return r.conf.Archive.WatchFeed(r.place, r.filter()) }
+
+// Next is the next trigger that is not answered yet, nil if there is none now, or
+// ctx has ended. Updates of the node's own authority are passed over, and those
+// that it has answered. Soon says to look again in a moment, whatever rings: a
+// freeze is about to be shown to readers. The error is the store's.
+func (r *Reaction) Next(ctx context.Context) (t *Trigger, soon bool, err error) {
 	for ctx.Err() == nil {
-		changes := r.conf.Archive.Changed()
 		if len(r.page) == 0 {
-			upToDate, changed, err := r.read(ctx)
+			upToDate, err := r.read(ctx)
 			if err != nil {
-				return nil, nil, err
+				return nil, false, err
 			}
 			if len(r.page) == 0 {
 				if upToDate {
-					return nil, changed, nil
+					return nil, false, nil
 				}
 				continue
 			}
@@ -137,23 +140,23 @@ func (r *Reaction) Next(ctx context.Context) (*Trigger, <-chan struct{}, error) 
 			// A freeze took it back, or what it is to be seen with. Readers may be told
 			// only in a moment.
 			r.drop()
-			return nil, changes, nil
+			return nil, true, nil
 		case err != nil:
-			return nil, nil, err
+			return nil, false, err
 		case t != nil:
-			return t, nil, nil
+			return t, false, nil
 		default:
 			r.pass()
 		}
 	}
-	return nil, nil, nil
+	return nil, false, nil
 }
 
 // read reads the next page. A place beyond a freeze goes back to it.
-func (r *Reaction) read(ctx context.Context) (upToDate bool, changed <-chan struct{}, err error) {
-	page, changed, err := r.conf.Archive.Feed(r.place, r.filter(), pageLimit, func() bool { return ctx.Err() != nil })
+func (r *Reaction) read(ctx context.Context) (upToDate bool, err error) {
+	page, err := r.conf.Archive.Feed(r.place, r.filter(), pageLimit, func() bool { return ctx.Err() != nil })
 	if err != nil {
-		return false, nil, err
+		return false, err
 	}
 	if len(page.Retracted) > 0 {
 		r.took = append(r.took, page.Retracted...)
@@ -169,7 +172,7 @@ func (r *Reaction) read(ctx context.Context) (upToDate bool, changed <-chan stru
 	if len(r.page) == 0 {
 		r.reach()
 	}
-	return page.UpToDate, changed, nil
+	return page.UpToDate, nil
 }
 
 // reach moves the place behind the page.

@@ -53,7 +53,7 @@ func (c *consumer) poll(machine int) bool {
 		p.must(err)
 	}
 	limit := 1 + w.rand.load.IntN(20)
-	page, _, err := p.archive.Feed(since, c.filter, limit, nil)
+	page, err := p.archive.Feed(since, c.filter, limit, nil)
 	p.must(err)
 	p.mangle(c, since, page)
 	if w.opt.Faults.Has(LostAnswers) && w.troubled() && chance(w.rand.load, 8) {
