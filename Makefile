@@ -4,7 +4,7 @@ BIN := bin/tidings
 # Packages of this module. The comparison in test/bench is a module of its own.
 PKGS := ./...
 
-.PHONY: help build demo test tools lint unit fuzz bench soak soak-sim soak-store soak-agents clean
+.PHONY: help build demo test tools lint unit fuzz bench soak soak-sim soak-store soak-react soak-agents clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,13 +57,17 @@ SOAK ?= 1h
 SIMSEEDS ?= 10000
 SIMFIRST ?= 1
 SIMFOR ?= 0
-soak: soak-sim soak-store soak-agents ## all that follows: hours of faults, bounded by SIMSEEDS, SOAK and HOSTILE
+soak: soak-sim soak-store soak-react soak-agents ## all that follows: hours of faults, bounded by SIMSEEDS, SOAK and HOSTILE
 
 soak-sim: ## simulate SIMSEEDS seeds from SIMFIRST on, for SIMFOR at most
 	$(GO) test ./test/sim -run '^TestSeeds$$' -v -timeout 0 -args -sim.first=$(SIMFIRST) -sim.seeds=$(SIMSEEDS) -sim.for=$(SIMFOR)
 
 soak-store: ## fail every call, lose power at every one, flip every bit of a small store
 	TIDINGS_SOAK=1 $(GO) test ./chain/store -run '^(TestEveryCallFails|TestPowerLossAtEveryCall|TestAnyFlippedBit)$$' -count 1 -v -timeout 3h
+
+soak-react: ## lose power at every call of a life that reacts; kill a process that reacts 200 times
+	TIDINGS_SOAK=1 $(GO) test ./node/core -run '^TestReactionUnderPowerLoss$$' -count 1 -v
+	TIDINGS_REACT_KILLS=200 $(GO) test ./test/cluster -run '^TestReactionsKilled$$' -count 1 -v -timeout 1h
 
 HOSTILE ?= 20s
 soak-agents: tools ## faults without end on real agents, for about SOAK, and hostile peers for HOSTILE

@@ -23,9 +23,9 @@ type Change struct {
 	Before, After *chain.State
 }
 
-// Handler answers a change: with a draft, or with nil if there is nothing to say.
+// ReactFunc is a handler: it answers a change: with a draft, or with nil if there is nothing to say.
 // Its context ends with the reaction. It is called from one goroutine at a time.
-type Handler func(ctx context.Context, c Change) (*Draft, error)
+type ReactFunc func(ctx context.Context, c Change) (*Draft, error)
 
 // ReactOption places a reaction.
 type ReactOption func(*core.ReactionConfig)
@@ -70,7 +70,7 @@ var ErrReaction = errors.New("invalid reaction")
 // called by the handler. The name may be used again then.
 //
 // Errors: [ErrReaction], [chain.ErrClosed], and those of the store.
-func (n *Node) React(hook string, prefix chain.Prefix, handler Handler, options ...ReactOption) (stop func(), err error) {
+func (n *Node) React(hook string, prefix chain.Prefix, handler ReactFunc, options ...ReactOption) (stop func(), err error) {
 	switch {
 	case handler == nil:
 		return nil, fmt.Errorf("%w: %q has no handler", ErrReaction, hook)

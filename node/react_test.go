@@ -24,7 +24,7 @@ import (
 	"github.com/tidings-mesh/tidings/node"
 )
 
-func react(t *testing.T, n *node.Node, hook string, h node.Handler, options ...node.ReactOption) (stop func()) {
+func react(t *testing.T, n *node.Node, hook string, h node.ReactFunc, options ...node.ReactOption) (stop func()) {
 	t.Helper()
 	<-n.Ready()
 	stop, err := n.React(hook, chain.Prefix("order"), h, options...)
@@ -97,6 +97,7 @@ func (l *logText) String() string {
 // The handler gets what others change about its subjects, in order, with the views
 // around it, and its draft answers that.
 func TestReact(t *testing.T) {
+	t.Parallel()
 	hub, registry := gossip.NewHub(), prometheus.NewRegistry()
 	fleet := open(t, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub})
 	payments := open(t, node.Config{Name: "pay-1", Authority: "payments", Hub: hub, Metrics: registry})
@@ -146,7 +147,7 @@ func TestReact(t *testing.T) {
 }
 
 // counting answers every trigger, and counts its calls.
-func counting(calls *atomic.Int64) node.Handler {
+func counting(calls *atomic.Int64) node.ReactFunc {
 	return func(_ context.Context, c node.Change) (*node.Draft, error) {
 		n := calls.Add(1)
 		d := draft("answer/"+c.Update.ID.String(), fmt.Sprintf(`{"n":%d}`, n))
@@ -157,6 +158,7 @@ func counting(calls *atomic.Int64) node.Handler {
 // A place outlives the process: each trigger is answered once over restarts, also
 // what came meanwhile; another prefix goes on from there.
 func TestReactionGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
 	hub := gossip.NewHub()
 	fleet := open(t, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub})
 	c := node.Config{Name: "pay-1", Authority: "payments", Hub: hub, DataDir: t.TempDir()}
@@ -192,6 +194,7 @@ func TestReactionGoesOnAfterARestart(t *testing.T) {
 // FromStart begins with what is there, and leaves out what a node of the authority
 // has answered.
 func TestReactFromStart(t *testing.T) {
+	t.Parallel()
 	hub := gossip.NewHub()
 	fleet := open(t, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub})
 	var ids []chain.ID
@@ -217,6 +220,7 @@ func TestReactFromStart(t *testing.T) {
 // A lost directory loses the place. Its authority's answers tell about where it
 // was: what came while the node was away is not skipped.
 func TestReactionOfALostDirectory(t *testing.T) {
+	t.Parallel()
 	hub := gossip.NewHub()
 	fleet := open(t, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub})
 	c := node.Config{Name: "pay-1", Authority: "payments", Hub: hub, DataDir: t.TempDir()}
@@ -245,6 +249,7 @@ func TestReactionOfALostDirectory(t *testing.T) {
 // An old copy of the directory has an old place, and its chain comes back from
 // peers: what was answered meanwhile is found there.
 func TestReactionOfARestoredDirectory(t *testing.T) {
+	t.Parallel()
 	hub := gossip.NewHub()
 	fleet := open(t, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub})
 	base := t.TempDir()
@@ -275,6 +280,7 @@ func TestReactionOfARestoredDirectory(t *testing.T) {
 
 // What fails is tried again, and holds up nobody else.
 func TestFailingHandlerIsCalledAgain(t *testing.T) {
+	t.Parallel()
 	hub, registry, text := gossip.NewHub(), prometheus.NewRegistry(), &logText{}
 	fleet := open(t, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub})
 	n := open(t, node.Config{
@@ -316,6 +322,7 @@ func TestFailingHandlerIsCalledAgain(t *testing.T) {
 // A draft that is refused for good is reported, and the reaction goes on. A chain
 // of reactions ends, and all of it is named.
 func TestRefusedAnswers(t *testing.T) {
+	t.Parallel()
 	hub, registry, text := gossip.NewHub(), prometheus.NewRegistry(), &logText{}
 	logger := slog.New(slog.NewTextHandler(text, nil))
 	fleet := open(t, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub, Logger: logger})
@@ -354,6 +361,7 @@ func TestRefusedAnswers(t *testing.T) {
 
 // A name runs once, is well formed, and is free again once it was stopped.
 func TestReactionNames(t *testing.T) {
+	t.Parallel()
 	n := open(t, node.Config{})
 	nothing := func(context.Context, node.Change) (*node.Draft, error) { return nil, nil }
 	stop := react(t, n, "h", nothing)
@@ -365,7 +373,7 @@ func TestReactionNames(t *testing.T) {
 	stop = react(t, n, "h", nothing)
 	for _, bad := range []struct {
 		hook, prefix string
-		h            node.Handler
+		h            node.ReactFunc
 	}{
 		{"", "", nothing},
 		{strings.Repeat("x", chain.MaxHook+1), "", nothing},
@@ -385,6 +393,7 @@ func TestReactionNames(t *testing.T) {
 // Close and stop cancel the handler's context and wait for it; what it returns is
 // committed all the same.
 func TestStopWaitsForTheHandler(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(n *node.Node, stop func()) error{
 		"stop":  func(_ *node.Node, stop func()) error { stop(); return nil },
 		"close": func(n *node.Node, _ func()) error { return n.Close() },

@@ -16,7 +16,7 @@ import (
 type reaction struct {
 	n       *Node
 	conf    core.ReactionConfig
-	handler Handler
+	handler ReactFunc
 	log     *slog.Logger
 	meter   reactionMeter
 
@@ -38,7 +38,7 @@ const (
 	retryMost  = 30 * time.Second
 )
 
-func newReaction(n *Node, c core.ReactionConfig, handler Handler) *reaction {
+func newReaction(n *Node, c core.ReactionConfig, handler ReactFunc) *reaction {
 	r := &reaction{n: n, conf: c, handler: handler, log: n.log.With("hook", c.Hook), done: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r

@@ -20,7 +20,7 @@ var errExited = errors.New("handler called runtime.Goexit")
 
 // call calls a handler. What it does to its goroutine is an error, and no more:
 // it has one of its own.
-func call(ctx context.Context, handler Handler, c Change) (d *Draft, err error) {
+func call(ctx context.Context, handler ReactFunc, c Change) (d *Draft, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

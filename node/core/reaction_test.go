@@ -433,3 +433,47 @@ func TestViewsAroundATrigger(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(now.AppendView(nil)), string(trigger.After.AppendView(nil)))
 }
+
+// A freeze takes back what a reaction had passed, read ahead, or was asked about:
+// the place goes back to it, and none of that is a trigger any more. What was
+// answered stays, and what the author says under a new origin is another trigger.
+func TestReactionsToWhatAFreezeTakesBack(t *testing.T) {
+	one, other := newOrders(t, 0), newOrders(t, 0) // of one key
+	for i := range 3 {
+		one.publish("order/1", fmt.Sprintf(`{"n":%d}`, i))
+	}
+	other.publish("order/1", `{"fork":true}`)
+	r := newReactor(t, store.Memory(), true)
+	r.take(one.runs)
+	trigger := r.next(true)
+	s, err := r.way.Settle(trigger, answerTo(trigger))
+	require.NoError(t, err)
+	require.True(t, r.settle(s).Moved)
+	r.way.Pass()
+	asked := r.next(true)
+	late, err := r.way.Settle(asked, answerTo(asked))
+	require.NoError(t, err)
+
+	r.take(other.runs)
+	require.NotNil(t, r.archive.Frozen(one.ledger.Origin()))
+	out := r.settle(late)
+	require.False(t, out.Moved, "its cause counts no more")
+	require.ErrorContains(t, out.Err, "not applied here")
+	r.next(false) // the page is forgotten
+	r.next(false)
+	require.Equal(t, []chain.Retraction{{Origin: one.ledger.Origin(), After: 1}}, r.way.Retracted())
+	require.Empty(t, r.way.Retracted())
+	require.Equal(t, chain.Seq(1), r.way.Place().Frontier[one.ledger.Origin()])
+	require.True(t, r.way.Unsaved())
+	require.Equal(t, map[chain.ID]int{trigger.Update.ID: 1}, r.answers(), "what was answered stays")
+
+	again, err := chain.NewLedger(store.Memory(), chain.Config{Key: keyOf(6), Node: "wh-1", Authority: "warehouse"}, r.now)
+	require.NoError(t, err)
+	author := &orders{t: t, ledger: again, now: r.now}
+	id := author.publish("order/1", `{"n":0}`)
+	r.take(author.runs)
+	next := r.next(true)
+	require.Equal(t, id, next.Update.ID)
+	require.Equal(t, `{}`, next.Before.Status().String())
+	require.Equal(t, `{"n":0}`, next.After.Status().String())
+}

@@ -75,15 +75,14 @@ func (c *checkReact) answered(j *judge, e *Took) {
 	if n.origin != s.ID.Origin {
 		return // what its writer had then is not known any more
 	}
-	if slices.ContainsFunc(before, func(b *sighted) bool { return j.sameWriter(b.ID.Origin, s.ID.Origin) && above(n.frozen, b.ID) }) {
-		return // it is published again; of others it is then looked at whether they had seen it
-	}
+	// What is published again was answered before others were seen to.
+	again := slices.ContainsFunc(before, func(b *sighted) bool { return j.sameWriter(b.ID.Origin, s.ID.Origin) && above(n.frozen, b.ID) })
 	for _, b := range before {
 		had := n.update(b.ID) == b
 		switch {
 		case had && j.sameWriter(b.ID.Origin, s.ID.Origin):
 			j.report("C10", []chain.ID{s.Cause, b.ID, s.ID}, "hook %s of node %d answered an update again, and had its answer", s.Hook, e.Node)
-		case had && !j.openedNow(e.Moment):
+		case had && !again && !j.openedNow(e.Moment):
 			j.report("C10", []chain.ID{s.Cause, b.ID, s.ID}, "hook %s of node %d answered an update, and had seen that its authority had", s.Hook, e.Node)
 		case !had && j.sameWriter(b.ID.Origin, s.ID.Origin) && !above(j.frozen, b.ID) && !j.lostBetween(e.Node, b.pos, j.pos):
 			j.report("C10", []chain.ID{s.Cause, b.ID, s.ID}, "hook %s of node %d answered an update twice", s.Hook, e.Node)

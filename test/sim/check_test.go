@@ -32,7 +32,7 @@ func TestViolationString(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	cases := slices.Concat(ackedCases, chainCases, causalCases, sameCases, cursorCases, freezeCases, readCases)
+	cases := slices.Concat(ackedCases, chainCases, causalCases, sameCases, cursorCases, freezeCases, readCases, reactCases)
 	rightOnes := 0
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
