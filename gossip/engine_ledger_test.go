@@ -84,6 +84,29 @@ func TestLogThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// A node that was converged when its ledger was closed does not stay so: it hears of
+// nothing more.
+func TestNotConvergedOnceTheLedgerIsClosed(t *testing.T) {
+	at := gossip.At{Mono: time.Second}
+	peer := chain.Origin{2}
+	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{1}})
+	e.PeerUp(at, peer)
+	e.Message(at, peer, &gossip.Hello{Version: gossip.Version})
+	for _, s := range e.Take().Send {
+		if f, ok := s.Frame.(*gossip.Ping); ok {
+			e.Message(at, peer, &gossip.Ping{Echo: f.Sent})
+		}
+	}
+	if !e.Converged(at, 0, []chain.Origin{peer}, 2) {
+		t.Fatal("not converged at first")
+	}
+	e.LedgerClosed(at)
+	e.Message(at, peer, &gossip.Heads{Heads: []chain.ID{{Origin: peer, Seq: 12}}})
+	if e.Converged(at, 0, []chain.Origin{peer}, 2) {
+		t.Error("converged, with nothing taken any more")
+	}
+}
+
 // A process that was stopped does not know what its peers have done meanwhile,
 // though what they sent at first says that they agree: until they have heard of it
 // again, it is not converged.

@@ -58,9 +58,10 @@ func (e *Engine) behind(p *peer) (n uint64) {
 // updates here, live the members that membership takes for alive, this node
 // left out, known the number of known members, this node included. With
 // nothing held, what is received is applied, so received heads are compared. In
-// its first catch-up a node is not converged, whatever it was told so far.
+// its first catch-up a node is not converged, whatever it was told so far; nor is
+// one whose ledger takes nothing any more, so that it asks nobody.
 func (e *Engine) Converged(at At, held int, live []chain.Origin, known int) bool {
-	if held > 0 || 2*(len(live)+1) <= known || e.catchingUp && len(live) > 0 {
+	if held > 0 || 2*(len(live)+1) <= known || (e.catchingUp || e.ledgerClosed) && len(live) > 0 {
 		return false
 	}
 	for _, o := range live {
