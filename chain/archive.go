@@ -88,7 +88,7 @@ func (a *Archive) Publish(l *Ledger, e *Effects) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.versions.publish(e) // before any view shows it
-	var place Frontier // before the batch
+	var place Frontier    // before the batch
 	told := a.told
 	if len(a.watches.feeds.byKey) > 0 {
 		place = a.frontier()
