@@ -218,9 +218,9 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 		return err
 	}
 	s.added = append(s.added, u)
-	key := appendIndexKey(nil, u.Subject, u.Stamp())
-	l.tx.index[string(key)] = entry
-	l.tx.batch.Set(key, entry)
+	l.key = appendIndexKey(l.key[:0], u.Subject, u.Stamp())
+	l.tx.index[string(l.key)] = entry
+	l.tx.batch.Set(l.key, entry)
 	l.noteAnswer(u)
 	return nil
 }

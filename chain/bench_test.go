@@ -16,14 +16,14 @@ func benchDelta(i int) []byte {
 	return fmt.Appendf(nil, `{"state":"picked","n":%d,"note":"%0200d"}`, i, i)
 }
 
-func benchDraft(b *testing.B, i int) *chain.Prepared {
+func benchDraft(b require.TestingT, i int) *chain.Prepared {
 	p, err := chain.Prepare(chain.Draft{Subject: fmt.Sprintf("order/%d", i%benchSubjects), Delta: benchDelta(i)})
 	require.NoError(b, err)
 	return p
 }
 
 // benchRuns are n updates of one chain in runs of size.
-func benchRuns(b *testing.B, n, size int) []*chain.Run {
+func benchRuns(b require.TestingT, n, size int) []*chain.Run {
 	p := newParty(b, "writer", "warehouse")
 	for i := range n {
 		_, err := p.ledger.Append(benchDraft(b, i), int64(1_000_000+i))
@@ -162,4 +162,25 @@ func BenchmarkRuns(b *testing.B) {
 			b.Fatal(len(runs), err)
 		}
 	}
+}
+
+// What an update costs in allocations does not depend on the machine: more of them
+// is a change that has to be meant.
+func TestAcceptAllocates(t *testing.T) {
+	const updates, size = 1 << 12, 16
+	runs := benchRuns(t, updates, size)
+	for _, r := range runs {
+		require.NoError(t, r.Verify(public(testKey("writer"))))
+	}
+	p := newParty(t, "reader", "reader")
+	at := 0
+	each := testing.AllocsPerRun(len(runs)-2, func() {
+		if _, err := p.ledger.Accept(runs[at], 2_000_000); err != nil {
+			t.Fatal(err)
+		}
+		p.flush(t, 2_000_000)
+		at++
+	}) / size
+	t.Logf("%.1f allocations an update, in runs of %d", each, size)
+	require.Less(t, each, 26.0)
 }

@@ -53,7 +53,7 @@ func (s *State) write(u *Update, delta Value, ctx Context) {
 	}
 	delta.leaves(func(path []byte, leaf Value) {
 		w := liveWrite{u.ID, u.HLC, leaf}
-		name := string(path)
+		name := s.pathOf(path)
 		s.eachAbove(name, drop)
 		at, end := s.below(name)
 		for i := at; i < end; i++ {
@@ -78,6 +78,23 @@ func (s *State) write(u *Update, delta Value, ctx Context) {
 		s.live = append(s.live, added...)
 		slices.SortFunc(s.live, func(a, b livePath) int { return cmp.Compare(a.path, b.path) })
 	}
+}
+
+// pathOf is the path as a string: that of a live path where there is one.
+func (s *State) pathOf(path []byte) string {
+	from, to := 0, len(s.live)
+	for from < to {
+		mid := int(uint(from+to) >> 1)
+		switch p := s.live[mid].path; {
+		case p == string(path):
+			return p
+		case p < string(path):
+			from = mid + 1
+		default:
+			to = mid
+		}
+	}
+	return string(path)
 }
 
 func (s *State) livePath(path string) (int, bool) {

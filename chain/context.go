@@ -98,26 +98,39 @@ type contextEntry struct {
 // contextEntryOf is how the context of u is stored, whose own previous update
 // on the subject is own, nil for none. It is whole where that is no longer,
 // and every 16th time.
-func contextEntryOf(u *Update, ctx Context, own *stateTip) contextEntry {
-	e := contextEntry{other: make(Context, 0, len(ctx))}
-	if own != nil && own.hops < contextHops {
-		for _, id := range ctx {
-			if id.Origin != u.ID.Origin && !own.context.Covers(id) {
-				e.other = append(e.other, id)
-			}
-		}
-		if len(e.other) < len(ctx)-1 {
-			e.hops, e.prev = own.hops+1, Stamp{own.hlc, own.id}
-			return e
-		}
-		e.other = e.other[:0]
+func contextEntryOf(u *Update, ctx Context, own *stateTip) (e contextEntry) {
+	news, hops := contextNews(u, ctx, own)
+	if hops > 0 {
+		e.hops, e.prev = hops, Stamp{own.hlc, own.id}
+	}
+	if news > 0 {
+		e.other = make(Context, 0, news)
 	}
 	for _, id := range ctx {
-		if id.Origin != u.ID.Origin {
+		if id.Origin != u.ID.Origin && (hops == 0 || !own.context.Covers(id)) {
 			e.other = append(e.other, id)
 		}
 	}
 	return e
+}
+
+// contextNews is how many IDs are stored of the context of u, and after how many
+// hops it is whole, 0 where it is stored whole.
+func contextNews(u *Update, ctx Context, own *stateTip) (news, hops int) {
+	others := 0
+	for _, id := range ctx {
+		if id.Origin == u.ID.Origin {
+			continue
+		}
+		others++
+		if own != nil && !own.context.Covers(id) {
+			news++
+		}
+	}
+	if own == nil || own.hops >= contextHops || news >= len(ctx)-1 {
+		return others, 0
+	}
+	return news, own.hops + 1
 }
 
 func (e *contextEntry) append(dst []byte, at Stamp) []byte {

@@ -96,6 +96,9 @@ func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
 		return nil, nil, err
 	}
 	l.flushChains()
+	if cap(l.value) > maxGrow {
+		l.value = nil // of one large subject
+	}
 	batch, effects := tx.batch, tx.effects
 	woken, unapplied := tx.woken, l.unapplied()
 	*tx = newBatchState()
@@ -157,7 +160,8 @@ func (l *Ledger) seal() {
 // putUpdate writes a received update.
 func (l *Ledger) putUpdate(u *Update, e *Entry, seal []byte) {
 	l.tx.updates[u.ID] = u
-	l.tx.batch.Set(appendUpdateKey(nil, u.ID), appendRecord(nil, u, e, seal))
+	l.key, l.value = appendUpdateKey(l.key[:0], u.ID), appendRecord(l.value[:0], u, e, seal)
+	l.tx.batch.Set(l.key, l.value)
 }
 
 // putEvidence writes what was received beyond the end of its chain. Only its
@@ -172,9 +176,10 @@ func (l *Ledger) state(subject string) (*stagedState, error) {
 		return s, nil
 	}
 	s := &stagedState{}
-	s.state, s.size = l.states.take(subject)
+	s.state, s.size = l.states.get(subject)
 	if s.state == nil {
-		b, err := l.store.Get(appendSubjectKey(nil, keyState, subject))
+		l.key = appendSubjectKey(l.key[:0], keyState, subject)
+		b, err := l.store.Get(l.key)
 		if err != nil {
 			return nil, err
 		}
@@ -232,6 +237,7 @@ func (l *Ledger) flushStates() error {
 			}
 			continue
 		case s.state.Updates() == 0: // all of it was taken back
+			l.states.remove(subject)
 			l.tx.effects.Subjects = append(l.tx.effects.Subjects, subject)
 			if !s.fresh {
 				l.subjects--
@@ -246,10 +252,10 @@ func (l *Ledger) flushStates() error {
 		if s.fresh {
 			l.subjects++
 		}
-		b := s.state.Append(nil)
-		l.tx.batch.Set(appendSubjectKey(nil, keyState, subject), b)
+		l.key, l.value = appendSubjectKey(l.key[:0], keyState, subject), s.state.Append(l.value[:0])
+		l.tx.batch.Set(l.key, l.value)
 		l.tx.effects.Subjects = append(l.tx.effects.Subjects, subject)
-		l.states.put(subject, s.state, len(b))
+		l.states.put(subject, s.state, len(l.value))
 	}
 	return nil
 }
@@ -289,7 +295,8 @@ func (l *Ledger) writeChain(c *chainState) {
 		c.tail = Tail{Head: c.tail.Head}
 		return
 	}
-	l.tx.batch.Set(appendChainKey(nil, keyChain, o), appendChainRecord(nil, c))
+	l.key, l.value = appendChainKey(l.key[:0], keyChain, o), appendChainRecord(l.value[:0], c)
+	l.tx.batch.Set(l.key, l.value)
 	for _, place := range c.tail.kept() {
 		e := c.tail.table[place]
 		l.tx.batch.Set(appendTableKey(nil, o, place), wire.AppendUint(wire.AppendBin(wire.AppendArray(nil, 2), e.origin[:]), uint64(e.last)))

@@ -40,7 +40,9 @@ type Ledger struct {
 	blocked map[Origin]map[*chainState]bool
 	held    int // chains that wait
 	states  stateCache
-	tx      batchState
+	// key and value are room for what is written or read next.
+	key, value []byte
+	tx         batchState
 	// keysBy is the latest time that keys grow old by, and purged when they were
 	// looked through last, in Unix milliseconds; 0 for none and never.
 	keysBy, purged int64

@@ -183,7 +183,7 @@ func (s *State) Add(u *Update, authority string, ctx Context) (late bool, err er
 		s.fold(authority, valueEmpty) // it is one of the subject's authorities
 	}
 	tip := stateTip{id: u.ID, hlc: u.HLC, hash: u.Hash, authority: authority, context: ctx}
-	tip.hops = contextEntryOf(u, ctx, own).hops
+	_, tip.hops = contextNews(u, ctx, own)
 	if known {
 		s.tips[i] = tip
 	} else {

@@ -21,22 +21,28 @@ func newStateCache(most int) stateCache {
 	return stateCache{most: most, order: list.New(), entries: map[string]*list.Element{}}
 }
 
-// take removes a state from the cache and returns it with the size of its
-// encoding, nil if it is not there.
-func (c *stateCache) take(subject string) (*State, int) {
+// get returns a state with the size of its encoding, nil if it is not there. Who
+// changes it puts it back, or removes it.
+func (c *stateCache) get(subject string) (*State, int) {
 	e := c.entries[subject]
 	if e == nil {
 		return nil, 0
 	}
-	s := c.drop(e)
+	s := e.Value.(*cachedState)
 	return s.state, s.encoded
 }
 
-func (c *stateCache) drop(e *list.Element) *cachedState {
+// remove forgets a state, if it is there.
+func (c *stateCache) remove(subject string) {
+	if e := c.entries[subject]; e != nil {
+		c.drop(e)
+	}
+}
+
+func (c *stateCache) drop(e *list.Element) {
 	s := c.order.Remove(e).(*cachedState)
 	delete(c.entries, s.subject)
 	c.size -= s.size
-	return s
 }
 
 // decodedOverhead is about what a decoded state takes beside its encoding, in
@@ -45,12 +51,16 @@ const decodedOverhead = 1 << 10
 
 // put keeps a state. size is that of its encoding.
 func (c *stateCache) put(subject string, s *State, size int) {
-	if e := c.entries[subject]; e != nil {
-		c.drop(e)
+	e := c.entries[subject]
+	if e == nil {
+		e = c.order.PushFront(&cachedState{subject: subject})
+		c.entries[subject] = e
 	}
-	entry := &cachedState{subject, s, size, 3*size + decodedOverhead}
-	c.entries[subject] = c.order.PushFront(entry)
+	entry := e.Value.(*cachedState)
+	c.size -= entry.size
+	entry.state, entry.encoded, entry.size = s, size, 3*size+decodedOverhead
 	c.size += entry.size
+	c.order.MoveToFront(e)
 	for c.size > c.most {
 		c.drop(c.order.Back())
 	}

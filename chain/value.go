@@ -51,6 +51,8 @@ func ParseValue(src []byte) (Value, error) {
 // valueParse reads one value. A strict one must be written as Append would.
 func valueParse(src []byte, strict bool) (Value, error) {
 	p := valueParser{jsonScanner: jsonScanner{src: src, compact: strict}, strict: strict}
+	var room [8]valueMember // as many as most objects have
+	p.stack = room[:0]
 	if len(src) <= valueShared {
 		p.source = string(src)
 	}
