@@ -22,30 +22,38 @@ type demo struct {
 // demoTime bounds it all.
 const demoTime = 90 * time.Second
 
-func runDemo(ctx context.Context, args []string, out io.Writer) (err error) {
+func runDemo(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("demo", flag.ContinueOnError)
 	parent := f.String("dir", "", "where to make a folder for the while; the system's without it")
 	if err := parse(f, args); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, demoTime)
-	defer cancel()
 	dir, err := os.MkdirTemp(*parent, "tidings-orders-")
 	if err != nil {
 		return err
 	}
 	d := &demo{&mesh{dir: dir, slow: 2 * time.Second, procs: map[string]*process{}}, out}
 	began := time.Now()
-	for _, scene := range []func(context.Context) error{d.up, d.through, d.killed, d.back} {
-		if err = scene(ctx); err != nil {
-			break
-		}
-	}
-	if err = errors.Join(err, d.stop()); err != nil {
+	err = errors.Join(d.play(ctx), d.stop())
+	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("%w\nwhat the services logged is in %s", err, dir)
 	}
+	if err := errors.Join(context.Cause(ctx), os.RemoveAll(dir)); err != nil {
+		return err
+	}
 	d.head("Done in %.0f s: every process has ended", time.Since(began).Seconds())
-	return os.RemoveAll(dir)
+	return nil
+}
+
+func (d *demo) play(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, demoTime)
+	defer cancel()
+	for _, scene := range []func(context.Context) error{d.up, d.through, d.killed, d.back} {
+		if err := scene(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // up starts everything.

@@ -32,7 +32,40 @@ func TestDemo(t *testing.T) {
 	require.NoError(t, runDemo(t.Context(), []string{"--dir", dir}, &out), "%s", &out)
 	require.Contains(t, out.String(), "late     payments")
 	require.Contains(t, out.String(), "Order 1002 and 1003 were refunded once each, 1001 was not.")
-	pids := regexp.MustCompile(`process (\d+)`).FindAllStringSubmatch(out.String(), -1)
+	nothingLeft(t, dir, out.String())
+}
+
+// Who interrupts the demo leaves nothing behind either.
+func TestDemoInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &watcher{text: "PUT warehouse /orders/1002", seen: cancel}
+	require.ErrorIs(t, runDemo(ctx, []string{"--dir", dir}, out), context.Canceled)
+	require.NotContains(t, out.String(), "Done")
+	nothingLeft(t, dir, out.String())
+}
+
+// watcher calls seen once a text was written.
+type watcher struct {
+	bytes.Buffer
+	text string
+	seen func()
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(w.text)) {
+		w.seen()
+	}
+	return w.Buffer.Write(p)
+}
+
+// nothingLeft checks that all processes that a demo named have ended, and that its
+// folder is gone.
+func nothingLeft(t *testing.T, dir, said string) {
+	t.Helper()
+	pids := regexp.MustCompile(`process (\d+)`).FindAllStringSubmatch(said, -1)
 	require.Len(t, pids, 4)
 	for _, pid := range pids {
 		n, err := strconv.Atoi(pid[1])
