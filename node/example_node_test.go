@@ -249,7 +249,7 @@ func ExampleLimit() {
 func ExampleErrReaction() {
 	n := opened(node.Config{Name: "pay-1", Authority: "payments"})
 	defer n.Close()
-	var nothing node.Handler = func(context.Context, node.Change) (*node.Draft, error) { return nil, nil }
+	nothing := func(context.Context, node.Change) (*node.Draft, error) { return nil, nil }
 	stop, err := n.React("refund", "order", nothing)
 	if err != nil {
 		log.Fatal(err)

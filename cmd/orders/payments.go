@@ -18,12 +18,14 @@ func servePayments(ctx context.Context, args []string) error {
 // beginPayments has payments answer what the others say of an order. Each hook
 // answers each of their updates once, whatever is killed when.
 func beginPayments(n *node.Node, _ *http.ServeMux) error {
-	for hook, answer := range map[string]node.Handler{"authorise": authorise, "capture": capture, "refund": refund} {
-		if _, err := n.React(hook, orders, answer, node.FromStart()); err != nil {
-			return err
-		}
+	if _, err := n.React("authorise", orders, authorise, node.FromStart()); err != nil {
+		return err
 	}
-	return nil
+	if _, err := n.React("capture", orders, capture, node.FromStart()); err != nil {
+		return err
+	}
+	_, err := n.React("refund", orders, refund, node.FromStart())
+	return err
 }
 
 // A service that really moves money does so here, before it returns the draft. The
