@@ -4,7 +4,7 @@ BIN := bin/tidings
 # Packages of this module. The comparison in test/bench is a module of its own.
 PKGS := ./...
 
-.PHONY: help build demo test tools lint unit fuzz bench soak soak-sim soak-store soak-react soak-agents clean
+.PHONY: help build demo orders test tools lint unit fuzz bench soak soak-sim soak-store soak-react soak-agents clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,10 @@ build: ## build bin/tidings
 
 demo: build ## build, then run a small mesh and show what a consumer sees
 	$(BIN) demo
+
+orders: ## build bin/orders, then run three example services, one of them killed
+	$(GO) build -trimpath -o bin/orders ./cmd/orders
+	bin/orders demo
 
 test: lint unit ## everything that CI checks
 

@@ -31,8 +31,9 @@ func newAck(d chain.Draft) *Ack {
 // Done is closed once the outcome is known.
 func (p *Ack) Done() <-chan struct{} { return p.done }
 
-// Result is the outcome, after Done. Without an error the update is committed
-// on this node: durably where it has a data directory.
+// Result is the outcome, after Done; before, it is an error that says so. Without an
+// error the update is committed on this node: durably where it has a data directory.
+// The errors are those of [Node.Publish].
 func (p *Ack) Result() (chain.Receipt, error) {
 	select {
 	case <-p.done:
@@ -43,7 +44,7 @@ func (p *Ack) Result() (chain.Receipt, error) {
 }
 
 // Wait waits for the outcome. A context that ends first gives up the waiting,
-// not the draft.
+// not the draft. The errors are those of [Node.Publish], and that of ctx.
 func (p *Ack) Wait(ctx context.Context) (chain.Receipt, error) {
 	select {
 	case <-p.done:

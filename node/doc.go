@@ -12,7 +12,8 @@
 //	id, err := n.Publish(ctx, node.Draft{Subject: "order/42", Delta: json.RawMessage(`{"picked":true}`)})
 //
 // A service that has whole states rather than what changed starts from
-// [TrackOf], and [Poll] asks one that cannot call: docs/embedding.md.
+// [TrackOf], and [Poll] asks one that cannot call: docs/embedding.md. The command
+// cmd/orders is three services to copy from.
 //
 // What it promises: an update that Publish returned is durable here, where the
 // node has a data directory, and nothing of the own chain is shown to a

@@ -66,8 +66,14 @@ type stop struct {
 	f    func() error
 }
 
-// Open starts a node. The context bounds the start only. A start that fails
-// leaves nothing running and nothing locked.
+// Open starts a node, which the caller closes. The context bounds the start only.
+// It returns once the node's own chain is recovered, which takes as long as peers
+// need to answer, and RecoverWait at most where none does. A start that fails leaves
+// nothing running and nothing locked.
+//
+// Errors: [ErrConfig]; [gossip.ErrKeyless]; where it is the data directory,
+// [store.ErrInUse], [store.ErrOtherNode] and [store.ErrDamaged]; and those of the
+// sockets.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
@@ -245,8 +251,9 @@ func (n *Node) startWriter(context.Context) error {
 	return nil
 }
 
-// Handler is the node's HTTP interface. It may be mounted below a path with
-// http.StripPrefix.
+// Handler is the node's HTTP interface, docs/http.md. It may be mounted below a path
+// with http.StripPrefix. Requests that wait end when the node closes. [api.NewServer]
+// makes a server with bounds that suit it.
 func (n *Node) Handler() http.Handler { return n.handler }
 
 // Origin names the node's chain. It stays while the node is open. It changes with
@@ -254,6 +261,9 @@ func (n *Node) Handler() http.Handler { return n.handler }
 // on with: then the node writes another one under a new key.
 func (n *Node) Origin() chain.Origin { return n.info.Origin }
 
-// Name and Authority are the node's, as it began with them.
-func (n *Node) Name() string      { return n.info.Node }
+// Name is the node's own, as it or its data directory began with it.
+func (n *Node) Name() string { return n.info.Node }
+
+// Authority is the service that the node writes for, as it or its data directory
+// began with it.
 func (n *Node) Authority() string { return n.info.Authority }

@@ -170,7 +170,11 @@ func (n *Node) listened() *listening {
 	return l
 }
 
-// Forget makes the mesh forget a member that left or failed, by its name.
+// Forget makes the mesh forget a member that left or failed, by its name: it counts
+// no more for what is converged. A member that comes back is one again.
+//
+// Errors: [api.ErrAlive] for one that is up, this node among them, and
+// [api.ErrNotFound].
 func (n *Node) Forget(_ context.Context, name string) error {
 	if name == n.info.Node {
 		return fmt.Errorf("%w: %q is this node", api.ErrAlive, name)

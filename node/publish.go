@@ -7,7 +7,7 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 )
 
-// Draft is a status change to publish.
+// Draft is a status change to publish. It must not be changed while it is.
 type Draft = chain.Draft
 
 // Publish puts a draft on this node's chain and returns once it is committed
@@ -60,7 +60,9 @@ func (n *Node) Enqueue(ctx context.Context, d Draft) (*Ack, error) {
 // being committed included. It is at most Config.Outbox.
 func (n *Node) OutboxDepth() int { return n.outbox.depth() }
 
-// Wait returns once the updates are applied on this node, or ctx ends.
+// Wait returns once the updates are applied on this node. Of one that nobody has
+// published it waits until ctx ends, whose error it returns then. Else it is nil, or
+// [chain.ErrClosed].
 func (n *Node) Wait(ctx context.Context, ids ...chain.ID) error {
 	f := chain.Frontier{}
 	for _, id := range ids {

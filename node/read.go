@@ -8,14 +8,19 @@ import (
 	"github.com/tidings-mesh/tidings/node/api"
 )
 
-// View returns what is known of a subject, [chain.ErrNotFound] if nothing ever
-// was said of it. The state is the caller's.
+// View returns what is known here of a subject, with the updates that are applied.
+// The state is the caller's. It is answered from memory or from the own disk, and
+// asks nobody.
+//
+// Errors: [chain.ErrNotFound] if nothing ever was said of the subject, and
+// [chain.ErrClosed].
 func (n *Node) View(ctx context.Context, subject string) (*chain.State, error) {
 	return n.archive.View(ctx, subject)
 }
 
 // History yields the updates of a subject that are applied here, in stitched
-// order: the same on every node that has them. An error ends it.
+// order: the same on every node that has them. Of a subject that nothing was said of
+// there are none. An error ends it: that of ctx, or [chain.ErrClosed].
 func (n *Node) History(ctx context.Context, subject string) iter.Seq2[*chain.Update, error] {
 	return func(yield func(*chain.Update, error) bool) {
 		for u, err := range n.archive.History(subject) {
@@ -32,7 +37,7 @@ func (n *Node) History(ctx context.Context, subject string) iter.Seq2[*chain.Upd
 // Batch is a part of the feed, never empty unless something was retracted.
 type Batch = api.Changes
 
-// ChangesOption narrows or places a feed.
+// ChangesOption narrows or places a feed of [Node.Changes].
 type ChangesOption func(*changes)
 
 type changes struct {
@@ -42,13 +47,15 @@ type changes struct {
 }
 
 // Since starts the feed after a cursor, from this or any other node, or with
-// "start" (the default) or "now".
+// "start" (the default) or "now". A cursor goes with the filter that it was made
+// with: InPrefix and ByAuthority.
 func Since(cursor string) ChangesOption { return func(c *changes) { c.since = cursor } }
 
-// InPrefix admits the subjects that a prefix selects.
+// InPrefix admits the subjects that a prefix selects, by whole segments. Default: all.
 func InPrefix(p chain.Prefix) ChangesOption { return func(c *changes) { c.filter.Prefix = p } }
 
-// ByAuthority admits the updates of the authorities.
+// ByAuthority admits the updates of the authorities, and of those of further options.
+// Default: all.
 func ByAuthority(names ...string) ChangesOption {
 	return func(c *changes) { c.filter.Authorities = append(c.filter.Authorities, names...) }
 }
@@ -58,7 +65,9 @@ func Limit(n int) ChangesOption { return func(c *changes) { c.limit = n } }
 
 // Changes yields what is applied on this node, in causal order, and waits for
 // more until ctx ends, which ends it without an error. Keep the cursor of a
-// batch once it is dealt with. An error that is yielded ends it.
+// batch once it is dealt with. An error that is yielded ends it:
+// [chain.ErrCursor] where the cursor is damaged or was made with another filter, and
+// [chain.ErrClosed].
 func (n *Node) Changes(ctx context.Context, options ...ChangesOption) iter.Seq2[*Batch, error] {
 	c := changes{limit: 1000}
 	for _, o := range options {
@@ -118,5 +127,6 @@ func (n *Node) cursor(since string, f chain.Filter) (chain.Cursor, error) {
 	return chain.ParseCursor(since)
 }
 
-// Mesh is the node's picture of the mesh and of itself.
+// Mesh is the node's picture of the mesh and of itself, as of GET /v1/mesh. It is the
+// caller's, and grows with the number of members and of chains.
 func (n *Node) Mesh() *api.Mesh { return backend{n}.Mesh() }

@@ -83,7 +83,8 @@ func (r *readiness) state() (own, clocks, caughtUp bool, refusal error) {
 // is recovered. It says nothing of the time after; [Node.Readiness] does.
 func (n *Node) Ready() <-chan struct{} { return n.state.ready }
 
-// Readiness says whether the node is ready now, as GET /readyz does.
+// Readiness says whether the node is ready now, as GET /readyz does: if not, why, and
+// how many updates it has of those that it has heard of.
 func (n *Node) Readiness() api.Readiness {
 	have, want := n.progress()
 	r := api.Readiness{Have: have, Want: max(have, want)}

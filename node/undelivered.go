@@ -15,6 +15,7 @@ type UndeliveredError struct {
 	Err    error   // why the first was not committed
 }
 
+// Error says how many drafts there are, and why.
 func (e *UndeliveredError) Error() string {
 	const most = 3 // of up to Config.Outbox: the text is for people
 	var b strings.Builder
@@ -29,6 +30,7 @@ func (e *UndeliveredError) Error() string {
 	return fmt.Sprintf("%s: %v", b.String(), e.Err)
 }
 
+// Unwrap is Err.
 func (e *UndeliveredError) Unwrap() error { return e.Err }
 
 // lost gathers what was enqueued and not committed. It is the writer's until
