@@ -13,6 +13,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
 	"github.com/tidings-mesh/tidings/gossip"
 	"github.com/tidings-mesh/tidings/node"
 	"github.com/tidings-mesh/tidings/node/api"
@@ -184,6 +187,7 @@ func (f *agentFlags) config(log *slog.Logger) (node.Config, error) {
 		Bind: f.Bind, Advertise: f.Advertise, Join: f.Join, Expect: f.Expect,
 		// Zero would be the default.
 		RecoverWait: max(f.RecoverWait, 1), Logger: log, Version: build().Version,
+		Metrics: processMetrics(),
 	}
 	if f.MeshKeyFile != "" {
 		keys, err := gossip.LoadMeshKeys(f.MeshKeyFile)
@@ -193,6 +197,14 @@ func (f *agentFlags) config(log *slog.Logger) (node.Config, error) {
 		cfg.MeshKeys = keys
 	}
 	return cfg, nil
+}
+
+// processMetrics is a registry with what is to be known of any process: memory,
+// descriptors, garbage collection.
+func processMetrics() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
 }
 
 // begun reports whether a data directory has a name already.
