@@ -202,7 +202,7 @@ func (d *Dir) sweep() error {
 	for _, name := range []string{identityFile, noteFile, markFile} {
 		err = errors.Join(err, d.files.remove(filepath.Join(d.path, name+tempSuffix)))
 	}
-	return errors.Join(err, d.files.removeAll(filepath.Join(d.path, snapshotDir)))
+	return errors.Join(err, d.files.removeAll(filepath.Join(d.path, SnapshotDir)))
 }
 
 // Path is the directory's absolute path.
@@ -327,7 +327,7 @@ func (d *Dir) Close() error {
 	d.closed = true
 	var err error
 	if d.snapped {
-		err = d.files.removeAll(filepath.Join(d.path, snapshotDir))
+		err = d.files.removeAll(filepath.Join(d.path, SnapshotDir))
 	}
 	return errors.Join(err, d.lock.release())
 }

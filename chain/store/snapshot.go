@@ -16,9 +16,9 @@ import (
 // directory is open.
 var ErrSnapshot = errors.New("a snapshot of the data directory is in use")
 
-// snapshotDir is where a snapshot is, inside a data directory. What a process
+// SnapshotDir is where a snapshot is, inside a data directory. What a process
 // that was killed left there the next opening removes.
-const snapshotDir = "snapshot"
+const SnapshotDir = "snapshot"
 
 // Snapshot is a data directory that stays as it is while the one that it was
 // taken of goes on. Its tables are hard links, so it takes no space at first; what the
@@ -45,14 +45,14 @@ func (d *Dir) Snapshot(s *Disk) (*Snapshot, error) {
 		return nil, fmt.Errorf("data directory %s: %w: restart its node, which mends it", d.path, ErrDamaged)
 	}
 	if err := d.snapshot(s); err != nil {
-		return nil, errors.Join(fmt.Errorf("snapshot of data directory %s: %w", d.path, err), d.files.removeAll(filepath.Join(d.path, snapshotDir)))
+		return nil, errors.Join(fmt.Errorf("snapshot of data directory %s: %w", d.path, err), d.files.removeAll(filepath.Join(d.path, SnapshotDir)))
 	}
 	d.snapped = true
 	return &Snapshot{dir: d}, nil
 }
 
 func (d *Dir) snapshot(s *Disk) error {
-	path := filepath.Join(d.path, snapshotDir)
+	path := filepath.Join(d.path, SnapshotDir)
 	if err := d.files.removeAll(path); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (d *Dir) snapshot(s *Disk) error {
 }
 
 // Path is the snapshot's directory.
-func (s *Snapshot) Path() string { return filepath.Join(s.dir.path, snapshotDir) }
+func (s *Snapshot) Path() string { return filepath.Join(s.dir.path, SnapshotDir) }
 
 // Close removes the snapshot. It is idempotent.
 func (s *Snapshot) Close() error {

@@ -23,7 +23,7 @@ func TestFailedSnapshotHarmsNoStore(t *testing.T) {
 		require.Less(t, fail, 1000)
 		seen := 0
 		disk := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if !strings.Contains(op.Path, "/"+snapshotDir) || op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+			if !strings.Contains(op.Path, "/"+SnapshotDir) || op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
 				return nil
 			}
 			if seen++; seen-1 == fail {
@@ -36,7 +36,7 @@ func TestFailedSnapshotHarmsNoStore(t *testing.T) {
 		set(t, s, "a", "1")
 		require.NoError(t, s.do("flush", s.db.Flush)) // a table to link
 		set(t, s, "b", "2")
-		err = s.checkpoint("/data/" + snapshotDir + "/" + dbDir)
+		err = s.checkpoint("/data/" + SnapshotDir + "/" + dbDir)
 		if err != nil {
 			require.ErrorIs(t, err, syscall.ENOSPC)
 			points++
@@ -56,6 +56,14 @@ func set(t *testing.T, s *Disk, key, value string) {
 	var b chain.Batch
 	b.Set([]byte(key), []byte(value))
 	require.NoError(t, s.Commit(&b, true))
+}
+
+// Where there is no room, that is said before anything is written.
+func TestBackupWithoutRoom(t *testing.T) {
+	c := copying{total: 1 << 62}
+	require.ErrorContains(t, c.fits(t.TempDir()), "no room in ")
+	c.total = 1
+	require.NoError(t, c.fits(t.TempDir()))
 }
 
 // Whatever byte of a copy is not as it was written, the check says so; and of a

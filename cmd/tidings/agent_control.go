@@ -166,7 +166,7 @@ func askSnapshot(ctx context.Context, dir string) (*askedSnapshot, error) {
 	if err = errors.Join(ctx.Err(), err); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &askedSnapshot{filepath.Join(dir, "snapshot"), conn}, nil
+	return &askedSnapshot{filepath.Join(dir, store.SnapshotDir), conn}, nil
 }
 
 // Close lets the agent remove the snapshot, and waits for it a while.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidings-mesh/tidings/node/api"
@@ -97,13 +98,14 @@ func (n *notifier) follow(quit <-chan struct{}, said string, readiness func() ap
 
 // statusOf is a line for people.
 func statusOf(r api.Readiness) string {
+	reason := strings.ReplaceAll(r.Reason, "\n", "; ") // behind a line break another assignment would begin
 	switch {
 	case r.Ready:
 		return "ready"
 	case r.Want > r.Have:
-		return fmt.Sprintf("not ready: %s (%d of %d updates)", r.Reason, r.Have, r.Want)
+		return fmt.Sprintf("not ready: %s (%d of %d updates)", reason, r.Have, r.Want)
 	}
-	return "not ready: " + r.Reason
+	return "not ready: " + reason
 }
 
 func (n *notifier) close() error {

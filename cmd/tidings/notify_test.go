@@ -130,4 +130,5 @@ func TestStatusOf(t *testing.T) {
 	require.Equal(t, "ready", statusOf(api.Readiness{Ready: true, Have: 1, Want: 2}))
 	require.Equal(t, "not ready: catching up (1 of 2 updates)", statusOf(api.Readiness{Reason: "catching up", Have: 1, Want: 2}))
 	require.Equal(t, "not ready: closing", statusOf(api.Readiness{Reason: "closing", Have: 2, Want: 2}))
+	require.Equal(t, "not ready: store failed; READY=1", statusOf(api.Readiness{Reason: "store failed\nREADY=1"}))
 }
