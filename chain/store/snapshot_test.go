@@ -105,9 +105,12 @@ func TestCheckOfACopy(t *testing.T) {
 	require.NoError(t, os.Remove(tables[0]))
 	require.Error(t, check(t.Context(), path))
 
-	// The copy, moved to where the directory was, does not pass for it.
+	// The copy, moved to where the directory was, does not pass for it; and a
+	// snapshot that a killed process has left is removed.
+	require.NoError(t, os.Mkdir(filepath.Join(path, SnapshotDir), 0o700))
 	dir, err = OpenDir(path, DirOptions{})
 	require.NoError(t, err)
 	require.False(t, dir.Unchanged())
+	require.NoDirExists(t, filepath.Join(path, SnapshotDir))
 	require.NoError(t, dir.Close())
 }

@@ -74,6 +74,11 @@ func TestBackupUnderLoad(t *testing.T) {
 	require.True(t, ok)
 	require.Len(t, m.Chains, 2)
 	require.GreaterOrEqual(t, m.Store.Updates, 100+had+10)
+
+	// What a killed agent leaves, its socket too, is backed up as well.
+	victim.kill()
+	require.FileExists(t, filepath.Join(data, "control.sock"))
+	command(t, "backup", "--data-dir", data, backup+"-2")
 }
 
 func (a *agent) origin(t *testing.T) string {
