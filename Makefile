@@ -4,7 +4,7 @@ BIN := bin/tidings
 # Packages of this module. The comparison in test/bench is a module of its own.
 PKGS := ./...
 
-.PHONY: help build demo orders test tools lint unit fuzz bench soak soak-sim soak-store soak-react soak-agents clean
+.PHONY: help build demo orders test tools promtool lint unit fuzz bench soak soak-sim soak-store soak-react soak-agents clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,7 +30,7 @@ lint: ## gofumpt, vet, staticcheck, tidy module
 # Real agents run in network namespaces, which need root and these; the recipes in
 # Python need python3. Everybody else's run leaves those tests out, and says so.
 tools: export PATH := $(PATH):/usr/sbin:/sbin
-tools: ## as root on Debian: install iproute2, nftables and python3 where they are missing
+tools: promtool ## as root on Debian: install iproute2, nftables, python3 and promtool where they are missing
 	@missing=; \
 	command -v ip >/dev/null && command -v bridge >/dev/null || missing=iproute2; \
 	command -v nft >/dev/null || missing="$$missing nftables"; \
@@ -42,6 +42,18 @@ tools: ## as root on Debian: install iproute2, nftables and python3 where they a
 	export DEBIAN_FRONTEND=noninteractive; \
 	said=$$(apt-get update -qq 2>&1 && apt-get install -y -qq --no-install-recommends $$missing 2>&1) || \
 	{ echo "$$said"; echo "could not install:$$missing; tests need them"; exit 1; }
+
+# Alert rules are played by promtool. Debian has it in the package of the whole server, of which
+# nothing else is wanted here.
+promtool:
+	@if command -v promtool >/dev/null; then exit 0; fi; \
+	if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
+		echo "not installed: promtool; the test that plays the alert rules is left out"; exit 0; \
+	fi; \
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cd "$$dir" && \
+	said=$$(apt-get update -qq 2>&1 && apt-get download -qq prometheus 2>&1 && \
+		dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && install -m 0755 usr/bin/promtool /usr/local/bin/) || \
+	{ echo "$$said"; echo "could not install promtool; the test that plays the alert rules needs it"; exit 1; }
 
 # The race detector is on, every fuzz target runs its seeds, the command line
 # is tested end to end with the real binary.

@@ -100,6 +100,10 @@ func (n *Node) stateMetrics() []prometheus.Collector {
 		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(value.Load()) })
 	}
 	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tidings_build_info", Help: "1, with the version of this node's program as a label.",
+			ConstLabels: prometheus.Labels{"version": n.info.Version},
+		}, func() float64 { return 1 }),
 		gauge("tidings_updates", "Status changes received, of all chains.", func() float64 { return float64(n.archive.Summary().Updates) }),
 		gauge("tidings_subjects", "Subjects.", func() float64 { return float64(n.archive.Summary().Subjects) }),
 		gauge("tidings_chains", "Chains.", func() float64 { return float64(len(n.archive.Chains())) }),
@@ -122,6 +126,7 @@ func (n *Node) stateMetrics() []prometheus.Collector {
 			return 0
 		}),
 		gauge("tidings_outbox_drafts", "Drafts that wait to be committed.", func() float64 { return float64(n.outbox.depth()) }),
+		gauge("tidings_outbox_capacity_drafts", "Drafts that may wait before Enqueue refuses more.", func() float64 { return float64(n.cfg.Outbox) }),
 		counter("tidings_enqueue_refused_total", "Drafts that Enqueue refused because the outbox was full.", &n.outbox.refused),
 		counter("tidings_enqueue_failed_total", "Drafts that Enqueue took and that were not committed.", &n.outbox.failed),
 		gauge("tidings_store_bytes", "Size of the store, in bytes.", func() float64 { return float64(n.store.Bytes()) }),

@@ -206,7 +206,11 @@ func (n *Node) openLedger(context.Context) error {
 }
 
 func (n *Node) openMetrics(context.Context) error {
-	return n.register(slices.Concat(n.metrics.collectors(), n.stateMetrics(), n.damageMetrics(), []prometheus.Collector{n.sources, reactionMetrics{n}})...)
+	own := slices.Concat(n.metrics.collectors(), n.stateMetrics(), n.damageMetrics(), []prometheus.Collector{n.sources, reactionMetrics{n}})
+	if disk, ok := n.store.(*store.Disk); ok {
+		own = append(own, diskMetrics{disk})
+	}
+	return n.register(own...)
 }
 
 // register registers metrics until the node closes.

@@ -48,6 +48,7 @@ type DirOptions struct {
 //	db/            the store
 //	damaged        there if damage was met: the next opening must salvage
 //	*.damaged-N    what Salvage has set aside
+//	snapshot/      there while a Snapshot is open
 //
 // Its methods may be called by any number of goroutines.
 type Dir struct {
@@ -60,6 +61,7 @@ type Dir struct {
 	id        Identity
 	unchanged bool
 	fresh     bool
+	snapped   bool // a snapshot is open
 	closed    bool
 }
 
@@ -200,7 +202,7 @@ func (d *Dir) sweep() error {
 	for _, name := range []string{identityFile, noteFile, markFile} {
 		err = errors.Join(err, d.files.remove(filepath.Join(d.path, name+tempSuffix)))
 	}
-	return err
+	return errors.Join(err, d.files.removeAll(filepath.Join(d.path, SnapshotDir)))
 }
 
 // Path is the directory's absolute path.
@@ -314,7 +316,8 @@ func (d *Dir) OpenStore(o Options) (*Disk, error) {
 	return s, nil
 }
 
-// Close unlocks the directory. It is idempotent.
+// Close unlocks the directory, and removes a snapshot that is still open. It is
+// idempotent.
 func (d *Dir) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -322,5 +325,9 @@ func (d *Dir) Close() error {
 		return nil
 	}
 	d.closed = true
-	return d.lock.release()
+	var err error
+	if d.snapped {
+		err = d.files.removeAll(filepath.Join(d.path, SnapshotDir))
+	}
+	return errors.Join(err, d.lock.release())
 }

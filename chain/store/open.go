@@ -96,7 +96,7 @@ func (d *Disk) start(open func() (*pebble.DB, error)) error {
 // pebbleOptions are Pebble's settings and why.
 func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.FileCache) *pebble.Options {
 	opts := &pebble.Options{
-		FS:                 guardFS{o.FS, d.g},
+		FS:                 besideFS{guardFS{o.FS, d.g}, o.FS.PathJoin(d.path, SnapshotDir)},
 		Cache:              blocks,
 		FileCache:          files,
 		Logger:             d.g,

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/tidings-mesh/tidings/gossip"
 	"github.com/tidings-mesh/tidings/node"
@@ -42,7 +43,11 @@ func (c *agentCmd) Run(s *session) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	a := &agent{log: c.logger(s.process)}
+	manager, err := newNotifier(s.getenv)
+	if err != nil {
+		return err
+	}
+	a := &agent{log: c.logger(s.process), manager: manager}
 	if err := a.start(s.ctx, &c.agentFlags); err != nil {
 		if s.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			// The signal came before the node was open.
@@ -64,13 +69,16 @@ func (c *agentCmd) Run(s *session) error {
 
 // agent is a node with an HTTP server around it.
 type agent struct {
-	log    *slog.Logger
-	node   *node.Node     // once it is open
-	stops  []func() error // in the order of the starts
-	failed chan error     // the HTTP server's
+	log     *slog.Logger
+	manager *notifier      // of services
+	node    *node.Node     // once it is open
+	stops   []func() error // in the order of the starts
+	failed  chan error     // the HTTP server's
 }
 
 func (a *agent) start(ctx context.Context, f *agentFlags) error {
+	a.stops = append(a.stops, a.manager.close)
+	a.manager.tell("STATUS=starting")
 	cfg, err := f.config(a.log)
 	if err != nil {
 		return err
@@ -85,7 +93,7 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 			slog.Uint64("limit", files), slog.Int("connections", room.connections), slog.Int("waiters", room.waiters))
 	}
 	cfg.MaxWaiters = room.waiters
-	registry := prometheus.NewRegistry()
+	registry := processMetrics()
 	cfg.Metrics = registry
 	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.HTTP)
 	if err != nil {
@@ -114,11 +122,28 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 	}
 	a.node = n
 	a.stops = append(a.stops, n.Close)
-	a.log.Info("listening", slog.String("bind", n.Addr()), slog.String("http", listener.Addr().String()))
-	if f.AddrFile == "" {
-		return nil
+	if f.DataDir != "" {
+		a.control(f.DataDir)
 	}
-	return writeAddresses(f.AddrFile, n, listener.Addr())
+	a.log.Info("listening", slog.String("bind", n.Addr()), slog.String("http", listener.Addr().String()))
+	if f.AddrFile != "" {
+		if err := writeAddresses(f.AddrFile, n, listener.Addr()); err != nil {
+			return err
+		}
+	}
+	a.stops = append(a.stops, a.manager.ready(n.Readiness))
+	return nil
+}
+
+// control lets a running agent be backed up. It goes on without where that cannot
+// be, as where the directory's path is longer than a socket's may be.
+func (a *agent) control(dir string) {
+	c, err := openControl(dir, a.node, a.log)
+	if err != nil {
+		a.log.Warn("no control socket: this node can be backed up only while it is stopped", "err", err)
+		return
+	}
+	a.stops = append(a.stops, c.close)
 }
 
 // serve starts the HTTP server. It is stopped after the node, so that whoever
@@ -147,6 +172,7 @@ func (a *agent) serve(listener net.Listener, handler http.Handler) {
 
 // stop takes the start back, from its end.
 func (a *agent) stop() error {
+	a.manager.tell("STOPPING=1\nSTATUS=leaving")
 	var errs []error
 	for i := len(a.stops) - 1; i >= 0; i-- {
 		errs = append(errs, a.stops[i]())
@@ -186,6 +212,14 @@ func (f *agentFlags) config(log *slog.Logger) (node.Config, error) {
 		cfg.MeshKeys = keys
 	}
 	return cfg, nil
+}
+
+// processMetrics is a registry with what is to be known of any process: memory,
+// descriptors, garbage collection.
+func processMetrics() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
 }
 
 // begun reports whether a data directory has a name already.

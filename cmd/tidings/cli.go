@@ -17,6 +17,8 @@ type cli struct {
 	Agent agentCmd `cmd:"" group:"node" help:"Run a node."`
 	Key   keyCmd   `cmd:"" group:"node" help:"Make keys."`
 
+	Backup backupCmd `cmd:"" group:"node" help:"Copy a data directory, of an agent that runs or not."`
+
 	Publish publishCmd `cmd:"" group:"client" help:"Publish a status change, or many."`
 	Get     getCmd     `cmd:"" group:"client" help:"Show the status of a subject."`
 	Ls      lsCmd      `cmd:"" group:"client" help:"List subjects with their status."`

@@ -28,8 +28,9 @@ type meshState struct {
 		Node                string
 		Head, Applied, Held int
 	}
-	Held  []json.RawMessage
-	Store struct{ Updates, Subjects int }
+	Held    []json.RawMessage
+	Freezes []json.RawMessage
+	Store   struct{ Updates, Subjects int }
 }
 
 func (a *agent) mesh() (m meshState, ok bool) { return m, a.get("/v1/mesh", &m) }
