@@ -79,6 +79,10 @@ func (b backend) View(subject string) (*chain.State, <-chan struct{}, error) {
 	return s, changed, err
 }
 
+func (b backend) ViewAt(ctx context.Context, subject string, at chain.Frontier) (*chain.State, error) {
+	return b.n.archive.ViewAt(ctx, subject, at)
+}
+
 // publishGrace bounds how long a read waits for a commit under way.
 const publishGrace = 10 * time.Second
 

@@ -80,6 +80,20 @@ func TestGetShowsWhoIsExpected(t *testing.T) {
 		want(t, exitDone, "expected  -\nmissing   -\nlate      -\n", "")
 }
 
+func TestGetAtACursor(t *testing.T) {
+	f := newFake(t, answers(200, `{"subject":"s","status":{},"authorities":{},"heads":["U1"],"updates":1,"time":"T","conflicts":[]}`))
+	call(t, "get", "s", "--at", "c1.x_-", "--endpoints", f.server.URL).want(t, exitDone, "updates  1\n", "")
+	if uri := f.requests()[0].uri; uri != "/v1/subjects/s?at=c1.x_-" {
+		t.Errorf("asked for %s", uri)
+	}
+	call(t, "get", "s", "--at", "c1.x", "--expect", "--endpoints", f.server.URL).want(t, exitUsage, "", "--at")
+	if n := len(f.requests()); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+	call(t, "get", "s", "--at", "x", "--endpoints", newFake(t, refuses(400, "bad_cursor")).server.URL).want(t, exitFailed, "", "bad_cursor")
+	call(t, "get", "s", "--at", "c1.x", "--endpoints", newFake(t, refuses(503, "behind")).server.URL).want(t, exitFailed, "", "behind")
+}
+
 func TestLsJSONIsOneDocumentAsTheNodeHasIt(t *testing.T) {
 	for _, c := range []struct {
 		args []string

@@ -75,7 +75,9 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/chains/" + nobody.String(), "", nil, 404, CodeNotFound, ""},
 		// Parameters.
 		{"GET", "/v1/subjects/s?nope=1", "", nil, 400, CodeBadRequest, "nope"},
-		{"GET", "/v1/subjects/s?at=" + cursor, "", nil, 400, CodeBadRequest, "at"},
+		{"GET", "/v1/subjects/s?since=" + cursor, "", nil, 400, CodeBadRequest, "since"},
+		{"GET", "/v1/subjects/s?at=" + cursor, "", nil, 404, CodeNotFound, "subject"},
+		{"GET", "/v1/subjects/s?at=" + damaged, "", nil, 400, CodeBadCursor, "at"},
 		{"GET", "/v1/subjects/s?expect=yes", "", nil, 400, CodeBadRequest, "expect"},
 		{"GET", "/v1/subjects/s?expect=", "", nil, 400, CodeBadRequest, "expect"},
 		{"GET", "/v1/subjects/s?expect=true&expect=true", "", nil, 400, CodeBadRequest, "expect"},
