@@ -132,13 +132,17 @@ func TestHistoryAsksForItsForm(t *testing.T) {
 		switch r.Header.Get("Accept") {
 		case "application/json":
 			answers(200, `{"subject":"s","complete":false,"updates":[`+updateText(2, 10, "s", `{"x":"\u202e"}`)+`]}`)(w, r, b)
+		case "image/svg+xml":
+			answers(200, "<svg/>\n")(w, r, b)
 		default:
 			refuses(406, "not_acceptable")(w, r, b)
 		}
 	})
 	call(t, "history", "s", "--endpoints", f.server.URL).want(t, exitDone, `T10   a`, "not complete")
 	call(t, "history", "s", "-o", "json", "--endpoints", f.server.URL).want(t, exitDone, `{"subject":"s","complete":false`, "")
-	call(t, "history", "s", "-o", "svg", "--endpoints", f.server.URL).want(t, exitFailed, "", "not_acceptable")
+	call(t, "history", "s", "-o", "svg", "--endpoints", f.server.URL).want(t, exitDone, "<svg/>\n", "")
+	older := newFake(t, refuses(406, "not_acceptable"))
+	call(t, "history", "s", "-o", "svg", "--endpoints", older.server.URL).want(t, exitFailed, "", "not_acceptable")
 }
 
 func TestViewShowsConflicts(t *testing.T) {

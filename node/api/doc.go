@@ -14,6 +14,7 @@
 //   - A delta goes to the Backend as the bytes that were sent, and views,
 //     histories and batches of the feed are appended to the answer by hand:
 //     those paths use no reflection and re-encode nothing.
+//   - What users wrote is never markup: a history that is drawn shows it as text.
 //   - Everything is bounded: bodies, lines, headers, waiting requests, streams,
 //     pages by size as well as by count, and the time that a body may take.
 //   - Requests that wait end at once with the code "closing" when the Handler

@@ -136,7 +136,7 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/mesh", "", []string{"Accept: text/html"}, 406, CodeNotAcceptable, ""},
 		{"GET", "/v1/mesh", "", []string{"Accept: application/json;q=0, */*"}, 406, CodeNotAcceptable, ""},
 		{"GET", "/v1/changes", "", []string{"Accept: text/event-stream"}, 406, CodeNotAcceptable, ""},
-		{"GET", "/v1/history/order/42", "", []string{"Accept: image/svg+xml"}, 406, CodeNotAcceptable, ""},
+		{"GET", "/v1/history/order/42", "", []string{"Accept: image/png"}, 406, CodeNotAcceptable, ""},
 		{"GET", "/v1/subjects/order/42", "", []string{"Accept: application/x-ndjson"}, 406, CodeNotAcceptable, ""},
 		{"POST", post, draft(""), []string{"Accept: text/html"}, 406, CodeNotAcceptable, ""},
 		{"POST", post, draft(""), []string{"Content-Type: application/x-ndjson", "Accept: application/json"}, 406, CodeNotAcceptable, ""},

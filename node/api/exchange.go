@@ -39,6 +39,7 @@ var (
 const (
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
+	typeSVG    = "image/svg+xml"
 )
 
 // slow is after how long an answer gets the whole of the server's WriteTimeout
