@@ -12,7 +12,8 @@ import (
 	"github.com/tidings-mesh/tidings/node"
 )
 
-// A cursor of one node is a moment on another, in Go and over HTTP.
+// A cursor of one node is a moment on another, in Go and over HTTP, and a history
+// is the same picture.
 func TestViewAtACursor(t *testing.T) {
 	hub := gossip.NewHub()
 	a := open(t, node.Config{Name: "wh-1", Authority: "warehouse", Hub: hub})
@@ -49,6 +50,18 @@ func TestViewAtACursor(t *testing.T) {
 		`{"state":"placed"}`, `{"state":"placed"}`, `{"state":"picked"}`, `{"state":"picked"}`,
 		`{"state":"picked","van":7}`, `{"state":"picked","van":7}`,
 	}, views)
+
+	var pictures []string
+	for _, n := range []*node.Node{a, b} {
+		r := httptest.NewRequest("GET", "/v1/history/order/1", nil)
+		r.Header.Set("Accept", "image/svg+xml")
+		w := httptest.NewRecorder()
+		n.Handler().ServeHTTP(w, r)
+		require.Equal(t, 200, w.Code)
+		require.Contains(t, w.Body.String(), "<svg ")
+		pictures = append(pictures, w.Body.String())
+	}
+	require.Equal(t, pictures[0], pictures[1], "a history is drawn the same everywhere")
 
 	_, err := a.ViewAt(t.Context(), "order/2", cursors[2])
 	require.ErrorIs(t, err, chain.ErrNotFound)

@@ -11,9 +11,10 @@ import (
 const (
 	maxAuthority = 18
 	maxLine      = 92
-	maxDelta     = 3 // lines
-	maxNames     = 3 // in a list of updates
-	maxClashes   = 3 // lines
+	maxDelta     = 3            // lines
+	deltaLine    = maxLine - 14 // of a delta; what follows its last line has the rest
+	maxNames     = 3            // in a list of updates
+	maxClashes   = 3            // lines
 	maxHook      = 24
 	maxPath      = 48
 	maxTitle     = 400 // of the tooltip's delta
@@ -101,7 +102,7 @@ func deltaLines(delta []byte) []line {
 		}
 		parts := leafParts(path, leaf)
 		n := parts.cells()
-		if used > 0 && used+2+n > maxLine-14 { // the rest is for what follows the last
+		if used > 0 && used+2+n > deltaLine {
 			if len(lines) == maxDelta {
 				left++
 				continue
@@ -125,7 +126,7 @@ func deltaLines(delta []byte) []line {
 
 func leafParts(path string, leaf chain.Value) line {
 	l := line{{"pa", clip(pathText(path), maxPath) + " "}}
-	room := maxLine - 14 - l.cells()
+	room := deltaLine - l.cells()
 	if leaf.IsNull() {
 		return append(l, part{"mu", "removed"})
 	}
@@ -187,10 +188,10 @@ func (p *picture) names(ids []chain.ID) (parts []part) {
 	return parts
 }
 
-// name is a short name of an update: with its authority, where it is drawn.
+// name is a short name of an update: with its authority, where its chain is drawn.
 func (p *picture) name(id chain.ID) []part {
-	if r := p.byID[id]; r != nil {
-		return []part{{"", clip(r.authority, maxAuthority)}, {"", " " + p.short(id)}}
+	if col := p.byOrigin[id.Origin]; col != nil {
+		return []part{{"", clip(col.authority, maxAuthority)}, {"", " " + p.short(id)}}
 	}
 	return []part{{"", p.short(id)}}
 }

@@ -79,8 +79,7 @@ func (p *picture) summary() string {
 
 // span is the time from one moment to another, to the second.
 func span(from, to time.Time) string {
-	const second = "2006-01-02 15:04:05"
-	first, last := from.Format(second), to.Format(second)
+	first, last := from.Format(time.DateTime), to.Format(time.DateTime)
 	if first == last {
 		return first + " UTC"
 	}

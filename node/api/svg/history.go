@@ -1,6 +1,7 @@
 package svg
 
 import (
+	"fmt"
 	"maps"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -57,7 +58,10 @@ func (h *History) fold(s *chain.State, e entry) error {
 		return err
 	}
 	h.contexts[e.ID] = seen
-	_, err = s.Add(e.Update, e.authority, seen)
+	late, err := s.Add(e.Update, e.authority, seen)
+	if err == nil && late {
+		err = fmt.Errorf("draw the history of %q: %s is not next in stitched order", clip(s.Subject(), maxTitle), e.ID)
+	}
 	return err
 }
 

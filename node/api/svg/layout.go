@@ -3,6 +3,7 @@ package svg
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -33,12 +34,13 @@ type picture struct {
 	contexts map[chain.ID]chain.Context // of all updates of the subject
 	older    map[chain.Origin]bool      // that have updates before those that are drawn
 
-	rows    []*row    // from the oldest, which is at the top
-	columns []*column // from left to right
-	trunks  []*trunk
-	byID    map[chain.ID]*row
-	colours map[string]int // of authorities
-	prefix  int            // characters of an origin that tell it from the others
+	rows     []*row    // from the oldest, which is at the top
+	columns  []*column // from left to right
+	trunks   []*trunk
+	byID     map[chain.ID]*row
+	byOrigin map[chain.Origin]*column
+	colours  map[string]int // of authorities
+	prefix   int            // characters of an origin that tell it from the others
 
 	graphTop, graphRight          int
 	timeX, authorityX, idX, lineX int
@@ -95,15 +97,15 @@ func (p *picture) layOut(drawn []entry) {
 // authorities appear, and chains so within their lane.
 func (p *picture) place(drawn []entry) {
 	p.byID, p.colours = map[chain.ID]*row{}, map[string]int{}
-	of := map[chain.Origin]*column{}
+	p.byOrigin = map[chain.Origin]*column{}
 	for i, e := range drawn {
-		col := of[e.ID.Origin]
+		col := p.byOrigin[e.ID.Origin]
 		if col == nil {
 			if _, ok := p.colours[e.authority]; !ok {
 				p.colours[e.authority] = len(p.colours)
 			}
 			col = &column{origin: e.ID.Origin, authority: e.authority, earlier: p.older[e.ID.Origin]}
-			of[col.origin] = col
+			p.byOrigin[col.origin] = col
 			p.columns = append(p.columns, col)
 		}
 		r := &row{entry: e, index: i, column: col}
@@ -226,15 +228,13 @@ func (p *picture) setColumns() {
 
 // setRows puts the rows below each other, each with its text.
 func (p *picture) setRows() {
-	longest := 0
 	for _, col := range p.columns {
 		p.authorityCells = max(p.authorityCells, cells(clip(col.authority, maxAuthority)))
-		longest = p.authorityCells
 	}
-	p.graphTop = headHeight + pixels(longest)*slant/100
+	p.graphTop = headHeight + pixels(p.authorityCells)*slant/100
 	y, date := p.graphTop+8, ""
 	for _, r := range p.rows {
-		if d := r.HLC.Time().Format("2006-01-02"); d != date {
+		if d := r.HLC.Time().Format(time.DateOnly); d != date {
 			r.date, date = d, d
 			y += dateHeight
 		}
