@@ -1,6 +1,9 @@
 package chain
 
-import "slices"
+import (
+	"iter"
+	"slices"
+)
 
 // Merge applies a JSON Merge Patch (RFC 7396) to target and returns the
 // result, which shares with target all that the patch leaves as it is: where
@@ -88,6 +91,18 @@ func mergeUnion(a, b Value) Value {
 		}
 	}
 	return Value{kind: valueObject, members: out}
+}
+
+// Leaves yields the JSON pointer and value of each leaf that a delta writes:
+// scalars, arrays, {}, and null where it removes, in the order of the sorted
+// keys.
+func (v Value) Leaves() iter.Seq2[string, Value] {
+	return func(yield func(string, Value) bool) {
+		more := true
+		v.leaves(func(path []byte, leaf Value) {
+			more = more && yield(string(path), leaf)
+		})
+	}
 }
 
 // leaves calls yield with the JSON pointer and value of each leaf that a patch

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -178,5 +179,26 @@ func TestLeaves(t *testing.T) {
 	want := []string{`/a~1=[{"q":1}]`, `/b/x=null`, `/b/y={}`, `/c/d/~0=1`}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("leaves %q, want %q", got, want)
+	}
+}
+
+func TestLeavesAreYielded(t *testing.T) {
+	delta, err := ParseValue([]byte(`{"b":{"c/d":1,"a":null},"a":[1,{"x":2}],"e":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for path, leaf := range delta.Leaves() {
+		got = append(got, path+" "+leaf.String())
+	}
+	want := []string{`/a [1,{"x":2}]`, "/b/a null", "/b/c~1d 1", "/e {}"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for path := range delta.Leaves() {
+		if path != "/a" {
+			t.Errorf("went on to %s", path)
+		}
+		break
 	}
 }

@@ -2,6 +2,7 @@ package chain_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -47,6 +48,48 @@ func TestViewAtIsTheViewOfThen(t *testing.T) {
 				require.False(t, s.Stale())
 				require.Equal(t, then.views[subject], s.ETag()+string(s.AppendView(nil)))
 			}
+		}
+	})
+}
+
+// At any cursor of a feed, however it was paged and by whatever prefix, a view is
+// that of a node to which just those updates came, in any order.
+func TestViewAtACursorOfAFeed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		parties := []*party{newParty(t, "a", "warehouse"), newParty(t, "bb", "fleet"), newParty(t, "ccc", "payments")}
+		for range rapid.IntRange(1, 12).Draw(t, "updates") {
+			write(t, parties, 1) // a run for each, so that a feed can end after any
+		}
+		all := newParty(t, "reader", "reader")
+		var runs []*chain.Run
+		for _, p := range parties {
+			runs = append(runs, p.runs...)
+		}
+		for _, r := range runs {
+			all.accept(t, r, 1<<21)
+		}
+		filter := chain.Filter{Prefix: rapid.SampledFrom([]chain.Prefix{"", "order", "a"}).Draw(t, "prefix")}
+		var cursor chain.Cursor
+		for range rapid.IntRange(0, 8).Draw(t, "pages") {
+			_, cursor = all.page(t, cursor, filter, rapid.IntRange(1, 4).Draw(t, "limit"))
+		}
+		then := newParty(t, "then", "reader")
+		runs = slices.DeleteFunc(runs, func(r *chain.Run) bool { return r.Last() > cursor.Frontier[r.Origin] })
+		order := rapid.Permutation(runs).Draw(t, "order")
+		for range order { // what does not link yet is brought again
+			for _, r := range order {
+				then.accept(t, r, 1<<21)
+			}
+		}
+		for _, subject := range testSubjects {
+			want, missing := then.archive.View(context.Background(), subject)
+			got, err := all.archive.ViewAt(context.Background(), subject, cursor.Frontier)
+			if missing != nil {
+				require.ErrorIs(t, err, chain.ErrNotFound)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, want.ETag()+string(want.AppendView(nil)), got.ETag()+string(got.AppendView(nil)))
 		}
 	})
 }

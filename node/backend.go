@@ -80,6 +80,10 @@ func (b backend) View(subject string) (*chain.State, error) {
 
 func (b backend) Watch(subject string) api.Watch { return b.n.archive.WatchSubject(subject) }
 
+func (b backend) ViewAt(ctx context.Context, subject string, at chain.Frontier) (*chain.State, error) {
+	return b.n.archive.ViewAt(ctx, subject, at)
+}
+
 // publishGrace bounds how long a read waits for a commit under way.
 const publishGrace = 10 * time.Second
 

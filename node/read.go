@@ -18,6 +18,24 @@ func (n *Node) View(ctx context.Context, subject string) (*chain.State, error) {
 	return n.archive.View(ctx, subject)
 }
 
+// ViewAt is the view of a subject at the place of a cursor, from this or any
+// other node and of whatever filter: the fold of what the cursor has seen, the
+// same on every node. It waits until all of that is applied here, or ctx ends.
+// What a freeze took back since is not in it. A text that is no cursor is
+// [chain.ErrCursor]; [chain.ErrNotFound] says that nothing had been said of the
+// subject at that place. It reads the subject's history up to there each time, and
+// holds in memory what each update of it had seen.
+func (n *Node) ViewAt(ctx context.Context, subject, cursor string) (*chain.State, error) {
+	c, err := chain.ParseCursor(cursor)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.archive.Wait(ctx, n.archive.Clamp(c.Frontier)); err != nil {
+		return nil, err
+	}
+	return n.archive.ViewAt(ctx, subject, c.Frontier)
+}
+
 // History yields the updates of a subject that are applied here, in stitched
 // order: the same on every node that has them. Of a subject that nothing was said of
 // there are none. An error ends it: that of ctx, or [chain.ErrClosed].

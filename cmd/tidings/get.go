@@ -12,7 +12,8 @@ type getCmd struct {
 	clientFlags
 	Subject string `arg:"" help:"What to show the status of."`
 
-	Expect bool `help:"Show who is expected to speak of it, by the node's configuration, and has not."`
+	At     string `placeholder:"CURSOR" help:"Show it as it was at a cursor, from any node."`
+	Expect bool   `help:"Show who is expected to speak of it, by the node's configuration, and has not."`
 }
 
 // Run prints the view of a subject.
@@ -26,6 +27,12 @@ func (c *getCmd) Run(s *session) error {
 		return err
 	}
 	query := url.Values{}
+	if c.At != "" {
+		if c.Expect {
+			return usagef("--expect is about now: it does not go with --at")
+		}
+		query.Set("at", c.At)
+	}
 	if c.Expect {
 		query.Set("expect", "true")
 	}

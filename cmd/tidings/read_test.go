@@ -80,6 +80,20 @@ func TestGetShowsWhoIsExpected(t *testing.T) {
 		want(t, exitDone, "expected  -\nmissing   -\nlate      -\n", "")
 }
 
+func TestGetAtACursor(t *testing.T) {
+	f := newFake(t, answers(200, `{"subject":"s","status":{},"authorities":{},"heads":["U1"],"updates":1,"time":"T","conflicts":[]}`))
+	call(t, "get", "s", "--at", "c1.x_-", "--endpoints", f.server.URL).want(t, exitDone, "updates  1\n", "")
+	if uri := f.requests()[0].uri; uri != "/v1/subjects/s?at=c1.x_-" {
+		t.Errorf("asked for %s", uri)
+	}
+	call(t, "get", "s", "--at", "c1.x", "--expect", "--endpoints", f.server.URL).want(t, exitUsage, "", "--at")
+	if n := len(f.requests()); n != 1 {
+		t.Errorf("%d requests", n)
+	}
+	call(t, "get", "s", "--at", "x", "--endpoints", newFake(t, refuses(400, "bad_cursor")).server.URL).want(t, exitFailed, "", "bad_cursor")
+	call(t, "get", "s", "--at", "c1.x", "--endpoints", newFake(t, refuses(503, "behind")).server.URL).want(t, exitFailed, "", "behind")
+}
+
 func TestLsJSONIsOneDocumentAsTheNodeHasIt(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -118,13 +132,17 @@ func TestHistoryAsksForItsForm(t *testing.T) {
 		switch r.Header.Get("Accept") {
 		case "application/json":
 			answers(200, `{"subject":"s","complete":false,"updates":[`+updateText(2, 10, "s", `{"x":"\u202e"}`)+`]}`)(w, r, b)
+		case "image/svg+xml":
+			answers(200, "<svg/>\n")(w, r, b)
 		default:
 			refuses(406, "not_acceptable")(w, r, b)
 		}
 	})
 	call(t, "history", "s", "--endpoints", f.server.URL).want(t, exitDone, timeText(10)+`  a`, "not complete")
 	call(t, "history", "s", "-o", "json", "--endpoints", f.server.URL).want(t, exitDone, `{"subject":"s","complete":false`, "")
-	call(t, "history", "s", "-o", "svg", "--endpoints", f.server.URL).want(t, exitFailed, "", "not_acceptable")
+	call(t, "history", "s", "-o", "svg", "--endpoints", f.server.URL).want(t, exitDone, "<svg/>\n", "")
+	older := newFake(t, refuses(406, "not_acceptable"))
+	call(t, "history", "s", "-o", "svg", "--endpoints", older.server.URL).want(t, exitFailed, "", "not_acceptable")
 }
 
 func TestViewShowsConflicts(t *testing.T) {

@@ -36,6 +36,10 @@ type Backend interface {
 	View(subject string) (*chain.State, error)
 	// Watch waits for another state of a subject.
 	Watch(subject string) Watch
+	// ViewAt is a subject's state at a causal cut that is applied here, without
+	// what a freeze took back; ErrNotFound if nothing had been said of it. It
+	// reads the updates of the subject up to there, until ctx ends.
+	ViewAt(ctx context.Context, subject string, at chain.Frontier) (*chain.State, error)
 	// Attendance says who of those that are expected to speak of a subject, by the
 	// node's configuration, has not in that state. ErrNotFound says that all of the
 	// state was taken back since it was read.

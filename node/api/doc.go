@@ -16,6 +16,7 @@
 //     those paths use no reflection and re-encode nothing.
 //   - A request that waits is woken by what concerns it alone, and those that
 //     wait for the same batch of the feed share it: see [FeedWatch].
+//   - What users wrote is never markup: a history that is drawn shows it as text.
 //   - Everything is bounded: bodies, lines, headers, waiting requests, streams,
 //     pages by size as well as by count, and the time that a body may take.
 //   - Requests that wait end at once with the code "closing" when the Handler

@@ -43,6 +43,7 @@ const (
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
 	typeEvents = "text/event-stream"
+	typeSVG    = "image/svg+xml"
 )
 
 // slow is after how long an answer gets the whole of the server's WriteTimeout

@@ -317,6 +317,23 @@ func (f *fake) Version() uint64 {
 	return f.version
 }
 
+func (f *fake) ViewAt(_ context.Context, subject string, at chain.Frontier) (*chain.State, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at = f.Clamp(at)
+	s, err := chain.Rebuild(subject, nil, func(yield func(*chain.Update, string, error) bool) {
+		for _, u := range f.updates {
+			if u.Subject == subject && at.Has(u.ID) && !yield(u, f.names[u.ID.Origin], nil) {
+				return
+			}
+		}
+	}, nil, nil)
+	if err == nil && s.Updates() == 0 {
+		err = fmt.Errorf("at a cut: %w", chain.ErrNotFound)
+	}
+	return s, err
+}
+
 func (f *fake) Attendance(s *chain.State) (Attendance, error) {
 	if f.attend == nil {
 		return Attendance{}, nil

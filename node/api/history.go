@@ -17,7 +17,7 @@ func (h *Handler) history(x *exchange) error {
 		return err
 	}
 	x.w.Header()["Vary"] = acceptHeader
-	media, err := negotiate(x.r, typeJSON, typeNDJSON)
+	media, err := negotiate(x.r, typeJSON, typeNDJSON, typeSVG)
 	if err != nil {
 		return err
 	}
@@ -32,6 +32,9 @@ func (h *Handler) history(x *exchange) error {
 		return err
 	case !ok:
 		return newProblem(CodeNotFound, "subject", "nothing was ever said of this subject here")
+	}
+	if media == typeSVG {
+		return h.drawHistory(x, first, next)
 	}
 	out := &pieces{x: x, buf: getBuffer(), contentType: jsonHeader}
 	defer putBuffer(out.buf)

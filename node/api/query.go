@@ -148,6 +148,7 @@ func newFilter(prefix string, authorities []string) (chain.Filter, error) {
 
 // atLeast is what a read is to contain.
 type atLeast struct {
+	param    string // that asks for it
 	frontier chain.Frontier
 	// place says that it is that of a cursor, which a freeze puts back. An update
 	// that a freeze took back is contained nowhere any more.
@@ -170,7 +171,7 @@ func parseAtLeast(text string) (*atLeast, error) {
 		if err != nil {
 			return nil, newProblem(CodeBadCursor, "at_least", err.Error())
 		}
-		return &atLeast{c.Frontier, true}, nil
+		return &atLeast{"at_least", c.Frontier, true}, nil
 	}
 	f := chain.Frontier{}
 	for part := range strings.SplitSeq(text, ",") {
@@ -180,5 +181,5 @@ func parseAtLeast(text string) (*atLeast, error) {
 		}
 		f[id.Origin] = max(f[id.Origin], id.Seq)
 	}
-	return &atLeast{f, false}, nil
+	return &atLeast{"at_least", f, false}, nil
 }

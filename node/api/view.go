@@ -14,12 +14,15 @@ func (h *Handler) view(x *exchange) error {
 	if err := chain.CheckSubject(x.rest); err != nil {
 		return newProblem(CodeBadSubject, "subject", err.Error())
 	}
-	q, err := parseQuery(x.r.URL.RawQuery, "wait", "at_least", "expect")
+	q, err := parseQuery(x.r.URL.RawQuery, "wait", "at_least", "expect", "at")
 	if err != nil {
 		return err
 	}
 	if _, err := negotiate(x.r, typeJSON); err != nil {
 		return err
+	}
+	if at, ok := q.get("at"); ok {
+		return h.viewAt(x, q, at)
 	}
 	d, err := q.wait(0)
 	if err != nil {
@@ -140,7 +143,7 @@ func (h *Handler) applied(w *waiting, a *atLeast) error {
 		return over
 	}
 	if errors.Is(err, ErrBehind) {
-		return newProblem(CodeBehind, "at_least", "not all of it is applied here yet; ask again, or another node")
+		return newProblem(CodeBehind, a.param, "not all of it is applied here yet; ask again, or another node")
 	}
 	return err
 }
