@@ -319,6 +319,29 @@ func TestFailingHandlerIsCalledAgain(t *testing.T) {
 	}
 }
 
+// What a handler fails with is its own: also where another node, which it asked, is
+// closed or has lost its disk, the reaction goes on.
+func TestHandlerThatFailsLikeANodeIsCalledAgain(t *testing.T) {
+	t.Parallel()
+	hub := gossip.NewHub()
+	fleet := open(t, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub})
+	n := open(t, node.Config{Name: "pay-1", Authority: "payments", Hub: hub})
+	fails := []error{chain.ErrClosed, fmt.Errorf("ask the archive: %w", chain.ErrStoreFailed)}
+	var good atomic.Int64
+	later := counting(&good)
+	react(t, n, "h", func(ctx context.Context, c node.Change) (*node.Draft, error) {
+		if len(fails) > 0 {
+			err := fails[0]
+			fails = fails[1:]
+			return nil, err
+		}
+		return later(ctx, c)
+	}, node.FromStart())
+	id := publish(t, fleet, "order/1", `{"n":1}`)
+	eventually(t, "answered in the end", func() bool { return len(answers(t, n, "h")[id]) == 1 })
+	require.EqualValues(t, 1, good.Load())
+}
+
 // A draft that is refused for good is reported, and the reaction goes on. A chain
 // of reactions ends, and all of it is named.
 func TestRefusedAnswers(t *testing.T) {
