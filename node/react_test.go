@@ -314,7 +314,7 @@ func TestFailingHandlerIsCalledAgain(t *testing.T) {
 	eventually(t, "answered in the end", func() bool { return len(answers(t, n, "bad")[id]) == 1 })
 	eventually(t, "well again", func() bool { return gathered(t, registry, "tidings_reaction_failing_seconds", "bad") == 0 })
 	require.Equal(t, 4.0, gathered(t, registry, "tidings_reaction_failures_total", "bad"))
-	for _, want := range []string{"no answer today", "handler panicked: upset", "react_test.go", "runtime.Goexit", "not applied here", "hook=bad", id.String()} {
+	for _, want := range []string{"no answer today", "it panicked: upset", "react_test.go", "runtime.Goexit", "not applied here", "hook=bad", id.String()} {
 		require.Contains(t, text.String(), want)
 	}
 }

@@ -151,7 +151,11 @@ const soonAgain = 10 * time.Millisecond
 
 // answer asks the handler, and has what it says committed. Its error is the node's.
 func (r *reaction) answer(t *core.Trigger) error {
-	d, err := call(r.ctx, r.handler, Change{t.Update, t.Authority, t.Before, t.After})
+	var d *Draft
+	err := call(func() (err error) {
+		d, err = r.handler(r.ctx, Change{t.Update, t.Authority, t.Before, t.After})
+		return err
+	})
 	switch {
 	case err != nil && r.ctx.Err() != nil:
 		return nil
@@ -236,11 +240,7 @@ func (r *reaction) failed(t *core.Trigger, err error) {
 	if t != nil {
 		attrs = append(attrs, "trigger", t.Update.ID, "subject", t.Update.Subject, "authority", t.Authority)
 	}
-	var crash *panicError
-	if errors.As(err, &crash) {
-		attrs = append(attrs, "stack", string(crash.stack))
-	}
-	r.log.Warn("reaction failed, and waits", attrs...)
+	r.log.Warn("reaction failed, and waits", append(attrs, stackOf(err)...)...)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
