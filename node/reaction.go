@@ -161,7 +161,7 @@ func (r *reaction) answer(t *core.Trigger) error {
 		return nil
 	case err != nil:
 		r.failed(t, err)
-		return nil
+		return r.n.archive.Failed()
 	case d == nil:
 		return r.pass(outcomeNothing)
 	}
