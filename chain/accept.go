@@ -33,7 +33,8 @@ type Outcome struct {
 	Head       Head // end of what is received
 	New        int  // updates that were not here
 	Duplicates int  // updates that were
-	// Missing are updates that the new ones depend on and that are not here.
+	// Missing are updates that the chain waits for, or will once a batch has come to
+	// its new ones, and that are not here.
 	Missing []ID
 	// From is set where what the sender has of the chain parts from what is
 	// here before what it sent. Fetching the chain from it from that seq on, in
@@ -70,8 +71,8 @@ func (l *Ledger) Accept(r *Run, now int64) (Outcome, error) {
 		delete(l.chains, r.Origin)
 	}
 	out.Head = c.tail.Head
-	if out.New > 0 {
-		out.Missing = l.missing(c)
+	if out.New > 0 && err == nil {
+		out.Missing, err = l.missing(c, out.New)
 	}
 	return out, err
 }
@@ -167,14 +168,29 @@ func (l *Ledger) receive(c *chainState, r *Run, known int, now int64) (Outcome, 
 	return out, l.applyChain(c, now)
 }
 
-// missing are the updates that a chain waits for and that are not received.
-func (l *Ledger) missing(c *chainState) []ID {
-	if c.block == nil {
-		return nil
+// missing are the updates that a chain waits for and that are not received. Where a
+// full batch has not come to its last n updates, which are new, they are those that
+// the first of these will wait for.
+func (l *Ledger) missing(c *chainState, n int) ([]ID, error) {
+	if c.block != nil {
+		return l.notReceived(c.block.waiting), nil
 	}
-	var ids []ID
-	for _, id := range c.block.waiting {
-		if l.Head(id.Origin).Seq < id.Seq {
+	for seq := max(c.applied.Seq, c.tail.Seq-Seq(n)) + 1; seq <= c.tail.Seq; seq++ {
+		u, err := l.update(ID{c.tail.Origin, seq})
+		if err != nil {
+			return nil, err
+		}
+		if ids := l.notReceived(u.Deps); len(ids) > 0 {
+			return ids, nil
+		}
+	}
+	return nil, nil
+}
+
+// notReceived are those of some dependencies that have to come.
+func (l *Ledger) notReceived(deps []ID) (ids []ID) {
+	for _, id := range deps {
+		if l.Head(id.Origin).Seq < id.Seq && !l.met(id) {
 			ids = append(ids, id)
 		}
 	}

@@ -94,8 +94,13 @@ func (l *Ledger) wake(c *chainState) {
 }
 
 // applyChain applies updates of one chain until it ends or one has to wait.
-// The caller settles what that wakes.
+// The caller settles what that wakes. In a batch that is full the chain stays as it
+// is, and if it was held it is, until the next batch looks at it.
 func (l *Ledger) applyChain(c *chainState, now int64) error {
+	if c.applied.Seq < c.tail.Seq && l.full(c) {
+		l.queue(c)
+		return nil
+	}
 	since := now
 	if c.block != nil {
 		since = c.block.since

@@ -39,7 +39,9 @@ func (l *Ledger) Missing() []ID {
 	}
 	var ids []ID
 	for _, o := range l.origins() {
-		ids = append(ids, l.missing(l.chains[o])...)
+		if c := l.chains[o]; c.block != nil {
+			ids = append(ids, l.notReceived(c.block.waiting)...)
+		}
 	}
 	return ids
 }

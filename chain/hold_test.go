@@ -348,3 +348,39 @@ func TestRule10_LowestFreezeWins(t *testing.T) {
 	}
 	require.Equal(t, roots[0], roots[1])
 }
+
+// A full batch leaves a chain for the next one. What its updates depend on is asked
+// for at once all the same, and one that is held stays held, since when it was.
+func TestAFullBatchStillAsksAndHolds(t *testing.T) {
+	p := newParty(t, "honest", "reader")
+	dep := newForger("dep").genesis().status(1, "order/1", `{"a":1}`)
+	busy := newForger("busy").genesis()
+	waits := newForger("waits").genesis().status(1, "order/1", `{"b":1}`, fresh(0, dep.origin, 2)...)
+	full := func(now int64) chain.Outcome {
+		p.ledger.SetBatch(1)
+		_, err := p.ledger.Accept(busy.run(), now)
+		require.NoError(t, err)
+		out, err := p.ledger.Accept(waits.run(), now)
+		require.NoError(t, err)
+		require.True(t, p.ledger.Pending())
+		return out
+	}
+	rest := func(now int64) {
+		for p.flush(t, now); p.ledger.Pending(); p.flush(t, now) {
+			require.NoError(t, p.ledger.Continue(now))
+		}
+	}
+	require.Equal(t, []chain.ID{dep.id(2)}, full(5000).Missing)
+	rest(5000)
+	held := p.ledger.Held()
+	require.Len(t, held, 1)
+	require.EqualValues(t, 5000, held[0].Since.UnixMilli())
+
+	busy.status(1, "order/2", `{"a":1}`)
+	waits.status(1, "order/1", `{"b":2}`)
+	require.Equal(t, []chain.ID{dep.id(2)}, full(9000).Missing)
+	held[0].Behind++
+	require.Equal(t, held, p.ledger.Held())
+	rest(9000)
+	require.Equal(t, held, p.ledger.Held())
+}

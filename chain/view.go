@@ -64,6 +64,12 @@ func (c *Conflict) appendJSON(dst []byte) []byte {
 	return append(dst, `]}`...)
 }
 
+// String is what AppendView writes.
+func (s *State) String() string { return string(s.AppendView(nil)) }
+
+// MarshalJSON writes what AppendView does.
+func (s *State) MarshalJSON() ([]byte, error) { return s.AppendView(nil), nil }
+
 // AppendUpdateJSON writes an update of that authority's chain as the JSON that
 // users get. Its delta is embedded as it is. A genesis, and an update of a kind
 // that this build does not know, says so by its "kind" and has no delta. The

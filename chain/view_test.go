@@ -1,7 +1,10 @@
 package chain
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -16,6 +19,24 @@ func TestAppendView(t *testing.T) {
 		`"heads":["` + x + `.3","` + z + `.2"],"updates":4,"time":"1970-01-01T00:00:00.004Z"}`
 	if got := string(sampleState(t).AppendView(nil)); got != want {
 		t.Errorf("view\n%s, want\n%s", got, want)
+	}
+}
+
+// A view that a service prints, or answers as JSON, is the one that the node answers.
+func TestAViewEncodesItself(t *testing.T) {
+	s := sampleState(t)
+	want := string(s.AppendView(nil))
+	if got := fmt.Sprint(s); got != want {
+		t.Errorf("printed\n%s, want\n%s", got, want)
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSpace(b.String()); got != want {
+		t.Errorf("encoded\n%s, want\n%s", got, want)
 	}
 }
 

@@ -50,7 +50,7 @@ type pollOutcome int
 
 const (
 	pollAnswered    pollOutcome = iota
-	pollFailed                  // Ask returned an error
+	pollFailed                  // Ask returned an error, or it or the encoding of a state panicked
 	pollLate                    // Ask did not return in time, or has not since
 	pollUnpublished             // this node did not take the answer
 )
@@ -109,8 +109,12 @@ func (p *poller) question(ctx context.Context) (pollOutcome, error) {
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		publish, err := p.ask(limited)
-		answers <- answer{publish, err}
+		var a answer
+		a.err = call(func() (err error) {
+			a.publish, err = p.ask(limited)
+			return err
+		})
+		answers <- a
 	}()
 	select {
 	case a := <-answers:
@@ -120,7 +124,11 @@ func (p *poller) question(ctx context.Context) (pollOutcome, error) {
 		case a.err != nil:
 			return pollFailed, a.err
 		}
-		if err := a.publish(ctx, p.refuse); err != nil {
+		var err error
+		if crash := call(func() error { err = a.publish(ctx, p.refuse); return nil }); crash != nil {
+			return pollFailed, fmt.Errorf("encode a state: %w", crash)
+		}
+		if err != nil {
 			return pollUnpublished, err
 		}
 		return pollAnswered, nil
@@ -164,7 +172,8 @@ func (p *poller) tell(what pollOutcome, err error, next time.Duration) {
 	case what != pollAnswered && was.IsZero():
 		p.failing = now
 		if ok, over := p.logged.allow(now); ok {
-			p.n.log.Warn(pollAdvice[what], "source", p.name, "err", err, "again_in", next, "not_logged", over)
+			attrs := []any{"source", p.name, "err", err, "again_in", next, "not_logged", over}
+			p.n.log.Warn(pollAdvice[what], append(attrs, stackOf(err)...)...)
 		}
 	}
 }

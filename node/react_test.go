@@ -314,9 +314,32 @@ func TestFailingHandlerIsCalledAgain(t *testing.T) {
 	eventually(t, "answered in the end", func() bool { return len(answers(t, n, "bad")[id]) == 1 })
 	eventually(t, "well again", func() bool { return gathered(t, registry, "tidings_reaction_failing_seconds", "bad") == 0 })
 	require.Equal(t, 4.0, gathered(t, registry, "tidings_reaction_failures_total", "bad"))
-	for _, want := range []string{"no answer today", "handler panicked: upset", "react_test.go", "runtime.Goexit", "not applied here", "hook=bad", id.String()} {
+	for _, want := range []string{"no answer today", "it panicked: upset", "react_test.go", "runtime.Goexit", "not applied here", "hook=bad", id.String()} {
 		require.Contains(t, text.String(), want)
 	}
+}
+
+// What a handler fails with is its own: also where another node, which it asked, is
+// closed or has lost its disk, the reaction goes on.
+func TestHandlerThatFailsLikeANodeIsCalledAgain(t *testing.T) {
+	t.Parallel()
+	hub := gossip.NewHub()
+	fleet := open(t, node.Config{Name: "fl-1", Authority: "fleet", Hub: hub})
+	n := open(t, node.Config{Name: "pay-1", Authority: "payments", Hub: hub})
+	fails := []error{chain.ErrClosed, fmt.Errorf("ask the archive: %w", chain.ErrStoreFailed)}
+	var good atomic.Int64
+	later := counting(&good)
+	react(t, n, "h", func(ctx context.Context, c node.Change) (*node.Draft, error) {
+		if len(fails) > 0 {
+			err := fails[0]
+			fails = fails[1:]
+			return nil, err
+		}
+		return later(ctx, c)
+	}, node.FromStart())
+	id := publish(t, fleet, "order/1", `{"n":1}`)
+	eventually(t, "answered in the end", func() bool { return len(answers(t, n, "h")[id]) == 1 })
+	require.EqualValues(t, 1, good.Load())
 }
 
 // A draft that is refused for good is reported, and the reaction goes on. A chain

@@ -52,18 +52,27 @@ func (r *reaction) run() {
 		return
 	}
 	for r.way == nil && r.ctx.Err() == nil {
-		if err := r.begin(); err != nil {
-			_ = r.failed(nil, err)
+		switch err := r.begin(); {
+		case ended(err):
+			return
+		case err != nil:
+			r.failed(nil, err)
 		}
 	}
 	for r.ctx.Err() == nil {
-		if err := r.step(); errors.Is(err, chain.ErrStoreFailed) || errors.Is(err, chain.ErrClosed) {
-			return // the node says so itself
+		if ended(r.step()) {
+			return
 		}
 	}
 	if r.way != nil && r.way.Unsaved() {
 		_ = r.save() // what is lost of it comes again
 	}
+}
+
+// ended reports whether an error of the node's, never one of the handler's, says
+// that nothing is written any more. The node says so itself.
+func ended(err error) bool {
+	return errors.Is(err, chain.ErrStoreFailed) || errors.Is(err, chain.ErrClosed)
 }
 
 // begin finds the place. One that is new is durable before anything is done.
@@ -95,7 +104,7 @@ func (r *reaction) begin() error {
 	return nil
 }
 
-// step deals with what is next, or waits for it.
+// step deals with what is next, or waits for it. Its error is the node's.
 func (r *reaction) step() error {
 	watch := r.way.Watch()
 	defer watch.Stop()
@@ -108,7 +117,8 @@ func (r *reaction) step() error {
 	case r.ctx.Err() != nil:
 		return nil
 	case err != nil:
-		return r.failed(nil, err)
+		r.failed(nil, err)
+		return err
 	case t != nil:
 		err = r.answer(t)
 		r.meter.place(r.way)
@@ -139,14 +149,19 @@ func (r *reaction) idle(watch *chain.FeedWatch, soon bool) error {
 // soonAgain is how long a freeze takes from the store to readers, about.
 const soonAgain = 10 * time.Millisecond
 
-// answer asks the handler, and has what it says committed.
+// answer asks the handler, and has what it says committed. Its error is the node's.
 func (r *reaction) answer(t *core.Trigger) error {
-	d, err := call(r.ctx, r.handler, Change{t.Update, t.Authority, t.Before, t.After})
+	var d *Draft
+	err := call(func() (err error) {
+		d, err = r.handler(r.ctx, Change{t.Update, t.Authority, t.Before, t.After})
+		return err
+	})
 	switch {
 	case err != nil && r.ctx.Err() != nil:
 		return nil
 	case err != nil:
-		return r.failed(t, err)
+		r.failed(t, err)
+		return r.n.archive.Failed()
 	case d == nil:
 		return r.pass(outcomeNothing)
 	}
@@ -165,7 +180,8 @@ func (r *reaction) answer(t *core.Trigger) error {
 			r.saved = r.n.now()
 			return r.settled(t, settled)
 		case errors.As(settled.Err, &missing):
-			return r.failed(t, settled.Err) // the handler named it, and may think better of it
+			r.failed(t, settled.Err) // the handler named it, and may think better of it
+			return nil
 		}
 		if r.failed(t, settled.Err); r.ctx.Err() != nil {
 			return nil
@@ -214,8 +230,8 @@ func (r *reaction) refused(t *core.Trigger, err error) {
 		"authority", t.Authority, "err", err)
 }
 
-// failed reports what is tried again, and waits until then. It returns err.
-func (r *reaction) failed(t *core.Trigger, err error) error {
+// failed reports what is tried again, and waits until then.
+func (r *reaction) failed(t *core.Trigger, err error) {
 	wait := min(retryLeast<<min(r.tries, 16), retryMost)
 	wait -= time.Duration(rand.Int64N(int64(wait)/5 + 1)) // nodes of one authority shall not keep step
 	r.tries++
@@ -224,16 +240,11 @@ func (r *reaction) failed(t *core.Trigger, err error) error {
 	if t != nil {
 		attrs = append(attrs, "trigger", t.Update.ID, "subject", t.Update.Subject, "authority", t.Authority)
 	}
-	var crash *panicError
-	if errors.As(err, &crash) {
-		attrs = append(attrs, "stack", string(crash.stack))
-	}
-	r.log.Warn("reaction failed, and waits", attrs...)
+	r.log.Warn("reaction failed, and waits", append(attrs, stackOf(err)...)...)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-r.ctx.Done():
 	}
-	return err
 }

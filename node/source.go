@@ -23,7 +23,8 @@ type Source[T any] struct {
 	// Ask returns the states of subjects, all it knows or some. What an answer
 	// leaves out stays as it is; [Track.End] ends it. Ask is called from one
 	// goroutine at a time, and should return once ctx ends: until it does, it is
-	// not called again. It must not call the source's stop.
+	// not called again. A panic is recovered, and counts as an error. It must not call
+	// the source's stop.
 	Ask func(ctx context.Context) (map[string]T, error)
 }
 

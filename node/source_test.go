@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -187,6 +188,50 @@ func TestAFailingSourceIsAskedLessOften(t *testing.T) {
 		require.Contains(t, lines.String(), "source answers again")
 		require.Equal(t, 1, strings.Count(lines.String(), "level=WARN"))
 	})
+}
+
+// broken is a state that cannot be encoded.
+type broken struct{}
+
+func (broken) MarshalJSON() ([]byte, error) { panic("no such state") }
+
+// A source that panics, or ends its goroutine, fails like any other: the service
+// lives on, and so do its node and its other sources.
+func TestASourceThatPanics(t *testing.T) {
+	for name, ask := range map[string]func(context.Context) (map[string]any, error){
+		"it panicked: upset":         func(context.Context) (map[string]any, error) { panic("upset") },
+		"it called runtime.Goexit":   func(context.Context) (map[string]any, error) { runtime.Goexit(); return nil, nil },
+		"it panicked: no such state": func(context.Context) (map[string]any, error) { return map[string]any{"order/1": broken{}}, nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log, lines := logTo()
+				n := open(t, node.Config{Logger: log})
+				var well atomic.Bool
+				_, err := node.Poll(n, node.Source[any]{Name: "bad", Every: time.Second, Ask: func(ctx context.Context) (map[string]any, error) {
+					if well.Load() {
+						return map[string]any{"order/1": order{State: "placed"}}, nil
+					}
+					return ask(ctx)
+				}})
+				require.NoError(t, err)
+				fine := &legacy{orders: map[string]order{"order/2": {State: "placed"}}}
+				poll(t, n, "fine", time.Second, fine)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				require.InDelta(t, 60, len(fine.forget()), 5)
+				require.Contains(t, lines.String(), name)
+				require.Equal(t, strings.HasPrefix(name, "it panicked"), strings.Contains(lines.String(), "source_test.go"), "the stack")
+				require.NotEqual(t, "0", metric(t, n, `tidings_source_polls_total{outcome="failed",source="bad"}`))
+				require.Equal(t, "0", metric(t, n, `tidings_source_polls_total{outcome="late",source="bad"}`))
+				well.Store(true)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				require.Equal(t, []string{`{"state":"placed"}`}, deltas(t, n, "order/1"))
+				require.Contains(t, lines.String(), "source answers again")
+			})
+		})
+	}
 }
 
 // A question that goes on for ever is the only one; nobody else notices.

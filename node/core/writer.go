@@ -26,7 +26,7 @@ type Writer struct {
 	share                share
 	keys                 keyClock
 	began                time.Time // this writer
-	batchBegan           time.Time // what the next commit holds
+	batchBegan           time.Time // what the next commit holds; zero if it is not to be measured
 	rushed               bool      // a peer waits for the sync
 	syncedAt             time.Time
 	syncTook             time.Duration
@@ -273,6 +273,8 @@ func refusal(err error) bool {
 // commit makes what the ledger did with a batch durable and then known, in that
 // order.
 func (w *Writer) commit(b *Batch) error {
+	batchBegan := w.batchBegan
+	w.batchBegan = time.Time{}
 	writes, effects, err := w.conf.Ledger.Flush(w.now())
 	if err != nil {
 		return fmt.Errorf("flush: %w", err)
@@ -281,8 +283,8 @@ func (w *Writer) commit(b *Batch) error {
 		return nil
 	}
 	began := w.conf.Now()
-	if len(b.Drafts)+len(b.Settles) == 0 {
-		w.measure(max(b.Cost, applied(effects)), began.Sub(w.batchBegan))
+	if len(b.Drafts)+len(b.Settles) == 0 && !batchBegan.IsZero() {
+		w.measure(max(b.Cost, applied(effects)), began.Sub(batchBegan))
 	}
 	w.rushed = w.rushed || b.Urgent
 	// Nothing of the own chain may be seen by anyone before it is durable.

@@ -251,3 +251,33 @@ func TestWriterDiesOnce(t *testing.T) {
 		})
 	}
 }
+
+// The share is learnt from what batches take, not from the time that passed since
+// the last one, or before the first.
+func TestOnlyBatchesAreMeasured(t *testing.T) {
+	b := newBench(t)
+	usual := b.writer.Share()
+	runs := b.peerRun()
+	for range 30 {
+		runs = append(runs, b.peerRun()...)
+	}
+	pending := func() {
+		b.ledger.SetBatch(1)
+		_, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{runs}})
+		require.NoError(t, err)
+		require.True(t, b.writer.Pending())
+	}
+	pending()
+	_, err := b.writer.Process(&core.Batch{}) // which writes nothing
+	require.NoError(t, err)
+	b.now = b.now.Add(time.Minute)
+	require.NoError(t, b.writer.Do(func() error { return b.ledger.Continue(b.now.UnixMilli()) }))
+	require.False(t, b.writer.Pending())
+	require.Equal(t, usual, b.writer.Share(), "a call that applies what waited")
+
+	b = newBench(t)
+	pending()
+	b.restart()
+	require.Equal(t, runs[30].Last(), b.ledger.Applied(runs[0].Origin).Seq)
+	require.Equal(t, usual, b.writer.Share(), "a start that applies what waited")
+}
