@@ -75,10 +75,7 @@ func (c *benchCmd) Run(s *session) (err error) {
 	}
 	defer b.close()
 	result, err := b.run()
-	if err != nil {
-		return err
-	}
-	if err := result.print(s); err != nil {
+	if err := errors.Join(err, result.print(s)); err != nil {
 		return err
 	}
 	switch {
