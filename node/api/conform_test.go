@@ -104,8 +104,8 @@ func (o *observer) Write(b []byte) (int, error) {
 
 // conformity compares answers with a description.
 type conformity struct {
-	document  map[string]any
-	documents *jsonschema.Compiler
+	document map[string]any
+	compiler *jsonschema.Compiler
 
 	mu        sync.Mutex // protects what follows
 	schemas   map[string]*jsonschema.Schema
@@ -122,12 +122,12 @@ func newConformity(text []byte) *conformity {
 	}
 	closeObjects(document)
 	c := &conformity{
-		document: document.(map[string]any), documents: jsonschema.NewCompiler(),
+		document: document.(map[string]any), compiler: jsonschema.NewCompiler(),
 		schemas: map[string]*jsonschema.Schema{}, described: map[string]bool{}, faults: map[string]bool{},
 	}
-	c.documents.AssertFormat()
-	c.documents.AssertContent()
-	if err := c.documents.AddResource(documentURL, document); err != nil {
+	c.compiler.AssertFormat()
+	c.compiler.AssertContent()
+	if err := c.compiler.AddResource(documentURL, document); err != nil {
 		panic(err)
 	}
 	for path, item := range c.at("paths").(map[string]any) {
@@ -327,19 +327,14 @@ func (c *conformity) checkContent(path, method, status string, o *observer) (str
 		seen = append(seen, string(p.Code))
 	case typeNDJSON:
 		for line := range bytes.Lines(o.body.Bytes()) {
-			err = cmpErr(err, c.validate(at, line))
+			if err = c.validate(at, line); err != nil {
+				break
+			}
 		}
 	case typeEvents:
 		err = c.checkEvents(o.body.String())
 	}
 	return sight(method, path, seen...), err
-}
-
-func cmpErr(first, second error) error {
-	if first != nil {
-		return first
-	}
-	return second
 }
 
 // checkEvents holds the data of events to the schemas that their description
@@ -383,7 +378,7 @@ func (c *conformity) validate(at []string, text []byte) error {
 	schema := c.schemas[pointer]
 	if schema == nil {
 		var err error
-		if schema, err = c.documents.Compile(pointer); err != nil {
+		if schema, err = c.compiler.Compile(pointer); err != nil {
 			return err
 		}
 		c.schemas[pointer] = schema
