@@ -131,3 +131,33 @@ func TestCheck(t *testing.T) {
 	call(t, "check", "--endpoints", catching+","+converged).want(t, exitFailed, "not ready", "")
 	call(t, "check", "--endpoints", nobody(t)+","+converged).want(t, exitDone, "ready", "")
 }
+
+// TestCheckForMonitors is the line that a monitor shows, byte for byte.
+func TestCheckForMonitors(t *testing.T) {
+	node := newFake(t, func(w http.ResponseWriter, r *http.Request, b []byte) {
+		w.Header().Set("Tidings-Node", "wh|1")
+		body := `{"ready":true}`
+		if r.URL.Path == "/v1/mesh" {
+			body = `{"converged":false,"chains":[{"applied":3,"head":5,"known":9,"held":2},{"applied":7,"head":7,"known":6}]}`
+		}
+		answers(200, body)(w, r, b)
+	}).server.URL
+	for _, c := range []struct {
+		args   []string
+		status int
+		line   string
+	}{
+		{nil, exitDone, "OK - wh/1: ready, not converged\n"},
+		{[]string{"--converged"}, exitFailed, "FAILED - wh/1: ready, not converged\n"},
+		{[]string{"--max-lag", "6"}, exitDone, "OK - wh/1: ready, not converged, lag 6 of at most 6 | lag=6;;6;0 held=2;;;0\n"},
+		{[]string{"--max-lag", "5"}, exitFailed, "FAILED - wh/1: ready, not converged, lag 6 of at most 5 | lag=6;;5;0 held=2;;;0\n"},
+		{[]string{"--max-lag", "9", "--converged"}, exitFailed, "FAILED - wh/1: ready, not converged, lag 6 of at most 9 | lag=6;;9;0 held=2;;;0\n"},
+		{[]string{"--max-lag", "5", "-o", "json"}, exitFailed, `{"ok":false,"endpoint":"` + node + `","node":"wh|1","ready":true,"converged":false,"lag":6,"held":2}` + "\n"},
+	} {
+		if o := call(t, append([]string{"check", "--endpoints", node}, c.args...)...); o.status != c.status || o.out != c.line {
+			t.Errorf("%q: status %d\n%swant %d\n%s", c.args, o.status, o.out, c.status, c.line)
+		}
+	}
+	call(t, "check", "--max-lag=-1", "--endpoints", node).want(t, exitUsage, "", "--max-lag: want 0 or more")
+	call(t, "check", "--endpoints", newFake(t, refuses(404, "not_found")).server.URL).want(t, exitFailed, "", "does not tell how it is")
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/tidings-mesh/tidings/node/client"
 )
@@ -12,55 +13,103 @@ import (
 type checkCmd struct {
 	clientFlags
 	Converged bool `help:"Ask besides that the node has all that any live member has."`
+	MaxLag    *int `placeholder:"N" help:"Ask besides that at most N updates are known to exist and not applied on the node."`
 }
 
 // Help is the long text of the command.
 func (c *checkCmd) Help() string {
-	return "The first endpoint that answers is checked. The exit status is 0 if it is ready (and, with --converged, has converged)," +
-		" 1 if it is not, and 5 if none answers."
+	return "The first endpoint that answers is checked. The exit status is 0 if it is ready (and, with --converged, has converged, and," +
+		" with --max-lag, is no further behind), 1 if it is not, and 5 if none answers. It prints one line that says so, and why:" +
+		" \"OK\" or \"FAILED\", the node and its state, and, with --max-lag, numbers behind a bar as monitors of Nagios's kind plot them."
 }
 
-// Run prints a node's readiness; the exit status is for monitors.
+// Run prints how a node is; the exit status is for monitors.
 func (c *checkCmd) Run(s *session) error {
 	asks, err := newClient(&c.clientFlags)
 	if err != nil {
 		return err
 	}
-	a, err := asks.Do(s.ctx, client.Request{Path: "/readyz", Any: true})
+	if c.MaxLag != nil && *c.MaxLag < 0 {
+		return usagef("--max-lag: want 0 or more, got %d", *c.MaxLag)
+	}
+	result, err := c.ask(s, asks)
 	if err != nil {
 		return err
-	}
-	if a.Status != http.StatusOK && a.Status != http.StatusServiceUnavailable {
-		return errors.Join(a.Err(), errUnmet)
-	}
-	result := readiness{
-		Endpoint:  a.Endpoint,
-		Node:      a.Header.Get("Tidings-Node"),
-		Ready:     a.Status == http.StatusOK,
-		Converged: a.Header.Get("Tidings-Converged") == "true",
-	}
-	if !result.Ready {
-		// Reason and progress are beside the problem's own members.
-		if err := json.Unmarshal(a.Body, &result); err != nil {
-			result.Reason = fmt.Sprintf("status %d", a.Status)
-		}
 	}
 	if s.json() {
 		err = s.printJSON(result)
 	} else {
-		err = s.printLine("%s", result.String())
+		err = s.printLine("%s", result.text(s))
 	}
+	if err == nil && !result.OK {
+		err = errUnmet
+	}
+	return err
+}
+
+// ask asks the first node that answers.
+func (c *checkCmd) ask(s *session, asks *client.Client) (*readiness, error) {
+	a, err := asks.Do(s.ctx, client.Request{Path: "/readyz", Any: true})
+	if err != nil {
+		return nil, err
+	}
+	if a.Status != http.StatusOK && a.Status != http.StatusServiceUnavailable {
+		return nil, notReadiness(a.Endpoint, a.Err())
+	}
+	r := &readiness{
+		Endpoint:  a.Endpoint,
+		Node:      a.Header.Get("Tidings-Node"),
+		Ready:     a.Status == http.StatusOK,
+		Converged: a.Header.Get("Tidings-Converged") == "true",
+		maxLag:    c.MaxLag,
+	}
+	if !r.Ready {
+		// Reason and progress are beside the problem's own members.
+		if err := json.Unmarshal(a.Body, r); err != nil {
+			r.Reason = fmt.Sprintf("status %d", a.Status)
+		}
+	} else if c.MaxLag != nil {
+		if err := c.askLag(s, r); err != nil {
+			return nil, notReadiness(r.Endpoint, err)
+		}
+	}
+	r.OK = r.Ready && (r.Converged || !c.Converged) && (r.Lag == nil || *r.Lag <= uint64(*c.MaxLag))
+	return r, nil
+}
+
+// notReadiness is an answer from which nothing is known, which is as bad as a no,
+// whatever its code.
+func notReadiness(endpoint string, err error) error {
+	if errors.Is(err, client.ErrUnreachable) {
+		return err
+	}
+	return fmt.Errorf("%s does not tell how it is: %v", endpoint, err)
+}
+
+// askLag asks the node that answered how far behind it is.
+func (c *checkCmd) askLag(s *session, r *readiness) error {
+	same := c.clientFlags
+	same.Endpoints = []string{r.Endpoint}
+	asks, err := newClient(&same)
 	if err != nil {
 		return err
 	}
-	if !result.Ready || c.Converged && !result.Converged {
-		return errUnmet
+	var m meshJSON
+	if _, err := get(s.ctx, asks, "/v1/mesh", nil, &m); err != nil {
+		return err
 	}
+	lag, held := uint64(0), uint64(0)
+	for i := range m.Chains {
+		lag += m.Chains[i].lag()
+		held += m.Chains[i].Held
+	}
+	r.Lag, r.Held, r.Converged = &lag, &held, m.Converged
 	return nil
 }
 
 // readiness is what `check` found.
 type readiness struct {
+	OK        bool   `json:"ok"`
 	Endpoint  string `json:"endpoint"`
 	Node      string `json:"node"`
 	Ready     bool   `json:"ready"`
@@ -70,18 +119,35 @@ type readiness struct {
 		Have uint64 `json:"have"`
 		Want uint64 `json:"want"`
 	} `json:"progress,omitempty"`
+	Lag  *uint64 `json:"lag,omitempty"` // updates, where it was asked for
+	Held *uint64 `json:"held,omitempty"`
+
+	maxLag *int
 }
 
-func (r *readiness) String() string {
-	text := plain(r.Node) + ": ready"
+// text is the line for people and monitors.
+func (r *readiness) text(s *session) string {
+	word := s.painted(green, "OK")
+	if !r.OK {
+		word = s.painted(red, "FAILED")
+	}
+	parts := []string{"ready"}
 	if !r.Ready {
-		text = plain(r.Node) + ": not ready: " + plain(r.Reason)
+		parts[0] = "not ready: " + plain(r.Reason)
 		if p := r.Progress; p != nil && p.Want > 0 {
-			text += fmt.Sprintf(" (%d of %d updates)", p.Have, p.Want)
+			parts[0] += fmt.Sprintf(" (%d of %d updates)", p.Have, p.Want)
 		}
 	}
 	if r.Converged {
-		return text + ", converged"
+		parts = append(parts, "converged")
+	} else {
+		parts = append(parts, "not converged")
 	}
-	return text + ", not converged"
+	numbers := ""
+	if r.Lag != nil {
+		parts = append(parts, fmt.Sprintf("lag %d of at most %d", *r.Lag, *r.maxLag))
+		numbers = fmt.Sprintf(" | lag=%d;;%d;0 held=%d;;;0", *r.Lag, *r.maxLag, *r.Held)
+	}
+	// A bar of the node's own words would begin the numbers.
+	return word + " - " + strings.ReplaceAll(plain(r.Node)+": "+strings.Join(parts, ", "), "|", "/") + numbers
 }

@@ -12,6 +12,7 @@ import (
 // in all commands.
 type cli struct {
 	Output string `short:"o" default:"text" enum:"text,json,svg" placeholder:"text|json" help:"Form of the results."`
+	Color  string `default:"auto" enum:"auto,always,never" placeholder:"auto|always|never" help:"Colour in text results; auto is on a terminal, unless NO_COLOR is set."`
 	Config string `placeholder:"FILE" help:"TOML file with values for flags, by the flags' names."`
 
 	Agent agentCmd `cmd:"" group:"node" help:"Run a node."`
@@ -33,7 +34,12 @@ type cli struct {
 
 	Demo    demoCmd    `cmd:"" group:"other" help:"Run a small mesh and show what a consumer sees of it."`
 	Replay  replayCmd  `cmd:"" group:"other" help:"Publish a file of status changes, each authority through a node of its own."`
+	Bench   benchCmd   `cmd:"" group:"other" help:"Measure how fast nodes publish, and how soon the others have it."`
 	Version versionCmd `cmd:"" group:"other" help:"Show what this program was built from."`
+
+	Completion completionCmd `cmd:"" group:"other" help:"Print a script that completes commands in a shell."`
+	Complete   completeCmd   `cmd:"" hidden:""`
+	Help       helpCmd       `cmd:"" group:"other" help:"Show what a command does and takes."`
 }
 
 // clientFlags are what every command has that asks a node.

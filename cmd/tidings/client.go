@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -13,7 +14,10 @@ import (
 
 // newClient is the client of a command. It begins with the endpoint that is named
 // first, so that what a script asks for comes from where it says.
-func newClient(f *clientFlags) (*client.Client, error) {
+func newClient(f *clientFlags) (*client.Client, error) { return newClientOver(f, nil) }
+
+// newClientOver is the same over a transport; nil is one of its own.
+func newClientOver(f *clientFlags, over http.RoundTripper) (*client.Client, error) {
 	if f.Timeout < 0 {
 		return nil, usagef("--timeout: want 0 or more, got %s", f.Timeout)
 	}
@@ -23,7 +27,7 @@ func newClient(f *clientFlags) (*client.Client, error) {
 	}
 	cfg := client.Config{
 		Endpoints: f.Endpoints, InOrder: true, Timeout: f.Timeout, Token: token,
-		MaxAnswer: maxAnswer, UserAgent: "tidings/" + build().Version,
+		MaxAnswer: maxAnswer, UserAgent: "tidings/" + build().Version, Transport: over,
 	}
 	if f.Timeout == 0 {
 		cfg.Timeout = -1

@@ -48,7 +48,7 @@ func (c *getCmd) Run(s *session) error {
 }
 
 func (s *session) printView(v *viewJSON, expect bool) error {
-	head := newTable(s.out)
+	head := s.newTable()
 	head.row("subject", v.Subject)
 	for _, m := range conventions(v.Status) {
 		head.row(m.name, m.text)
@@ -61,6 +61,7 @@ func (s *session) printView(v *viewJSON, expect bool) error {
 		head.row("expected", strings.Join(v.Expected, ", "))
 		head.row("missing", strings.Join(v.Missing, ", "))
 		head.row("late", strings.Join(v.Late, ", "))
+		head.paint(1, statusPaint(strings.Join(v.Late, ", ")))
 	}
 	if err := head.flush(); err != nil {
 		return err
@@ -68,7 +69,7 @@ func (s *session) printView(v *viewJSON, expect bool) error {
 	if err := s.printLine(""); err != nil {
 		return err
 	}
-	authorities := newTable(s.out, "AUTHORITY", "TIME", "UPDATE", "STATUS")
+	authorities := s.newTable("AUTHORITY", "TIME", "UPDATE", "STATUS")
 	for _, name := range slices.Sorted(maps.Keys(v.Authorities)) {
 		a := v.Authorities[name]
 		authorities.row(name, a.Time, a.Update, string(a.Status))
@@ -79,7 +80,7 @@ func (s *session) printView(v *viewJSON, expect bool) error {
 	if err := s.printLine(""); err != nil {
 		return err
 	}
-	conflicts := newTable(s.out, "CONFLICT", "VALUE", "AUTHORITY", "TIME", "UPDATE")
+	conflicts := s.newTable("CONFLICT", "VALUE", "AUTHORITY", "TIME", "UPDATE")
 	for _, conflict := range v.Conflicts {
 		for _, w := range conflict.Writes {
 			value := string(w.Value)
@@ -87,6 +88,7 @@ func (s *session) printView(v *viewJSON, expect bool) error {
 				value = "(deleted)"
 			}
 			conflicts.row(pointerText(conflict.Path), value, w.Authority, w.Time, w.Update)
+			conflicts.paint(0, red)
 		}
 	}
 	return conflicts.flush()

@@ -42,7 +42,7 @@ func (c *historyCmd) Run(s *session) error {
 	if err := a.Decode(&h); err != nil {
 		return err
 	}
-	t := newTable(s.out, "TIME", "AUTHORITY", "UPDATE", "DELTA", "DEPS")
+	t := s.newTable("TIME", "AUTHORITY", "UPDATE", "DELTA", "DEPS")
 	for i := range h.Updates {
 		u := &h.Updates[i]
 		t.row(u.Time, u.Authority, u.ID, string(u.Delta), strings.Join(u.Deps, " "))

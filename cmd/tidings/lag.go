@@ -25,15 +25,15 @@ func (c *lagCmd) Run(s *session) error {
 	case s.json():
 		return s.printPart(a, "node", "converged", "root", "chains", "held")
 	}
-	t := newTable(s.out, "ORIGIN", "AUTHORITY", "NODE", "APPLIED", "HEAD", "KNOWN", "LAG", "HELD", "AGE", "FROZEN")
+	t := s.newTable("ORIGIN", "AUTHORITY", "NODE", "APPLIED", "HEAD", "KNOWN", "LAG", "HELD", "AGE", "FROZEN")
 	for i := range m.Chains {
 		b := &m.Chains[i]
-		lag := uint64(0)
-		if known := max(b.Known, b.Head); known > b.Applied {
-			lag = known - b.Applied
-		}
+		lag := b.lag()
 		t.row(b.Origin, b.Authority, b.Node, strconv.FormatUint(b.Applied, 10), strconv.FormatUint(b.Head, 10),
 			strconv.FormatUint(b.Known, 10), strconv.FormatUint(lag, 10), strconv.FormatUint(b.Held, 10), age(b.AgeMs), b.Frozen)
+		t.paint(6, numberPaint(lag))
+		t.paint(7, numberPaint(b.Held))
+		t.paint(9, statusPaint(b.Frozen))
 	}
 	if err := t.flush(); err != nil || len(m.Held) == 0 {
 		return err
@@ -41,12 +41,21 @@ func (c *lagCmd) Run(s *session) error {
 	if err := s.printLine(""); err != nil {
 		return err
 	}
-	held := newTable(s.out, "HELD", "REASON", "AGE", "WAITING FOR")
+	held := s.newTable("HELD", "REASON", "AGE", "WAITING FOR")
 	for i := range m.Held {
 		h := &m.Held[i]
 		held.row(h.ID, h.Reason, age(h.AgeMs), strings.Join(h.WaitingFor, " "))
+		held.paint(1, yellow)
 	}
 	return held.flush()
+}
+
+// lag is how many updates of the chain are known to exist and not applied.
+func (c *chainJSON) lag() uint64 {
+	if known := max(c.Known, c.Head); known > c.Applied {
+		return known - c.Applied
+	}
+	return 0
 }
 
 // printPart prints some keys of a node's answer, each as it came.

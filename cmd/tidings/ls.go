@@ -29,7 +29,7 @@ func (c *lsCmd) Run(s *session) error {
 		return usagef("--limit: want 0 or more, got %d", c.Limit)
 	}
 	out := bufio.NewWriter(s.out)
-	l := &listing{out: out, json: s.json()}
+	l := &listing{out: out, json: s.json(), color: s.color}
 	if err := c.pages(s, asks, l); err != nil {
 		// What was listed is right; the exit status says that it is not all.
 		return errors.Join(err, l.flush())
@@ -61,6 +61,7 @@ func (c *lsCmd) pages(s *session, asks *client.Client, l *listing) error {
 type listing struct {
 	out    *bufio.Writer
 	json   bool
+	color  bool
 	rows   *table
 	count  int
 	cursor string
@@ -79,7 +80,7 @@ func (l *listing) add(v *reply.View) error {
 		return err
 	}
 	if l.rows == nil {
-		l.rows = newTable(l.out, "SUBJECT", "STATE", "TIME", "UPDATES", "STATUS")
+		l.rows = newTable(l.out, l.color, "SUBJECT", "STATE", "TIME", "UPDATES", "STATUS")
 	}
 	l.rows.row(v.Subject, stateOf(v.Status), v.Time.Format(chain.TimeLayout), strconv.FormatUint(v.Updates, 10), string(v.Status))
 	return nil

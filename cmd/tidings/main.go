@@ -50,6 +50,7 @@ type session struct {
 	*process
 	ctx    context.Context // ends with the first signal
 	output string          // text, json or svg
+	color  bool            // of text on standard output
 }
 
 // say writes a line for people.
@@ -72,7 +73,7 @@ func dispatch(ctx context.Context, p *process, args []string) error {
 	if err != nil || parsed == nil {
 		return err
 	}
-	return parsed.Run(&session{process: p, ctx: ctx, output: grammar.Output})
+	return parsed.Run(&session{process: p, ctx: ctx, output: grammar.Output, color: p.colours(grammar.Color)})
 }
 
 // parse fills the grammar. It returns nil and no error where help was asked
@@ -87,6 +88,7 @@ func parse(grammar *cli, p *process, args []string) (*kong.Context, error) {
 		kong.Exit(func(int) { helped = true }),
 		kong.Bind(p),
 		kong.ValueFormatter(helpWithEnvironment),
+		kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, FlagsLast: true}),
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "node", Title: "Node:"},

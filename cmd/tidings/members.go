@@ -30,7 +30,7 @@ func (*membersListCmd) Run(s *session, c *membersCmd) error {
 	case s.json():
 		return s.printPart(a, "node", "converged", "members")
 	}
-	t := newTable(s.out, "NAME", "AUTHORITY", "STATUS", "ADDR", "HTTP", "ZONE", "RTT", "BEHIND", "ORIGIN")
+	t := s.newTable("NAME", "AUTHORITY", "STATUS", "ADDR", "HTTP", "ZONE", "RTT", "BEHIND", "ORIGIN")
 	for i := range m.Members {
 		b := &m.Members[i]
 		rtt := ""
@@ -38,6 +38,8 @@ func (*membersListCmd) Run(s *session, c *membersCmd) error {
 			rtt = strconv.FormatFloat(b.RTTMs, 'f', 1, 64) + "ms"
 		}
 		t.row(b.Name, b.Authority, b.Status, b.Addr, b.HTTP, b.Zone, rtt, strconv.FormatUint(b.Behind, 10), b.Origin)
+		t.paint(2, statusPaint(b.Status))
+		t.paint(7, numberPaint(b.Behind))
 	}
 	return t.flush()
 }

@@ -311,7 +311,7 @@ func (p *replayRun) print(r *replayResult) error {
 	if p.s.json() {
 		return p.s.printJSON(r)
 	}
-	t := newTable(p.s.out)
+	t := p.s.newTable()
 	for _, row := range []struct {
 		name  string
 		value any

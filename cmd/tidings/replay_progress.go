@@ -39,7 +39,8 @@ const (
 func startProgress(out io.Writer, total int64, text func() (string, int64)) *progress {
 	p := &progress{out: out, text: text, total: total, stop: make(chan struct{}), done: make(chan struct{})}
 	every := lineEvery
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if isTerminal(out) {
+		f := out.(*os.File)
 		every = barEvery
 		p.width = func() int {
 			w, _, err := term.GetSize(int(f.Fd()))

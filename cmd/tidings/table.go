@@ -5,38 +5,84 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // table writes aligned columns. Cells come from nodes, so what a terminal
 // would act on is shown instead.
-type table struct{ w *tabwriter.Writer }
+type table struct {
+	out   io.Writer
+	color bool
+	rows  [][]cell
+}
 
-func newTable(out io.Writer, titles ...string) *table {
-	t := &table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+// cell is a text that prints, and its colour.
+type cell struct {
+	text  string
+	paint paint
+}
+
+// gap is the least space between two columns.
+const gap = 2
+
+func newTable(out io.Writer, color bool, titles ...string) *table {
+	t := &table{out: out, color: color}
 	if len(titles) > 0 {
 		t.row(titles...)
+		for i := range t.rows[0] {
+			t.rows[0][i].paint = bold
+		}
 	}
 	return t
 }
 
+// newTable is a table of a command's results.
+func (s *session) newTable(titles ...string) *table { return newTable(s.out, s.color, titles...) }
+
 func (t *table) row(cells ...string) {
-	for i, cell := range cells {
-		if i > 0 {
-			io.WriteString(t.w, "\t")
+	row := make([]cell, len(cells))
+	for i, text := range cells {
+		if row[i].text = plain(text); text == "" {
+			row[i].text = "-"
 		}
-		if cell = plain(cell); cell == "" {
-			cell = "-"
-		}
-		io.WriteString(t.w, cell)
 	}
-	io.WriteString(t.w, "\n")
+	t.rows = append(t.rows, row)
 }
 
-// flush writes the table, with the first error of all its rows.
-func (t *table) flush() error { return t.w.Flush() }
+// paint colours a column of the last row.
+func (t *table) paint(column int, p paint) { t.rows[len(t.rows)-1][column].paint = p }
+
+// flush writes the table.
+func (t *table) flush() error {
+	var widths []int
+	for _, row := range t.rows {
+		for i, c := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+		}
+	}
+	var b strings.Builder
+	for _, row := range t.rows {
+		for i, c := range row {
+			text := c.text
+			if t.color {
+				text = c.paint.on(text)
+			}
+			b.WriteString(text)
+			if i < len(row)-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+gap))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	t.rows = nil
+	_, err := io.WriteString(t.out, b.String())
+	return err
+}
 
 // plain shows every rune of s that does not print as an escape, so that no
 // text from outside moves a cursor or reverses a line.

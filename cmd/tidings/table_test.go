@@ -7,7 +7,7 @@ import (
 
 func TestTableAlignsAndEscapes(t *testing.T) {
 	var out bytes.Buffer
-	tab := newTable(&out, "A", "LONGER")
+	tab := newTable(&out, false, "A", "LONGER")
 	tab.row("é\u202e\x1b[31m", "x")
 	tab.row("", "\u0085\n\t\U000e0001")
 	if err := tab.flush(); err != nil {

@@ -98,7 +98,7 @@ func printVerdicts(s *session, all []verdict) error {
 			Chains []verdict `json:"chains"`
 		}{all})
 	}
-	t := newTable(s.out, "ORIGIN", "AUTHORITY", "NODE", "VERIFIED", "SEALS", "RESULT")
+	t := s.newTable("ORIGIN", "AUTHORITY", "NODE", "VERIFIED", "SEALS", "RESULT")
 	for i := range all {
 		v := &all[i]
 		result := "ok"
@@ -109,6 +109,7 @@ func printVerdicts(s *session, all []verdict) error {
 			result = "ok, and " + v.Frozen.String()
 		}
 		t.row(v.Origin, v.Authority, v.Node, strconv.FormatUint(v.Verified, 10), strconv.Itoa(v.Seals), result)
+		t.paint(5, statusPaint(result))
 	}
 	return t.flush()
 }

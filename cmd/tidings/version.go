@@ -24,7 +24,7 @@ func (*versionCmd) Run(s *session) error {
 	if s.json() {
 		return s.printJSON(b)
 	}
-	t := newTable(s.out)
+	t := s.newTable()
 	t.row("tidings", b.Version)
 	revision := b.Revision
 	if b.Modified {

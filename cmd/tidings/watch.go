@@ -123,7 +123,8 @@ func (w *watcher) rolled(b *client.Batch) error {
 	for _, step := range steps {
 		status := plain(step.Status.String())
 		if u := step.Update; u != nil {
-			w.line("%s  %s  %s  %s  =>  %s\n", u.Time.Format(chain.TimeLayout), plain(u.Authority), plain(u.Subject), plain(string(u.Delta)), status)
+			w.line("%s  %s  %s  %s  %s  %s\n", w.s.painted(dim, u.Time.Format(chain.TimeLayout)), w.s.painted(cyan, plain(u.Authority)),
+				w.s.painted(bold, plain(u.Subject)), plain(string(u.Delta)), w.s.painted(dim, "=>"), status)
 		} else {
 			w.s.say("retracted: %s is now %s", plain(step.Subject), status)
 		}

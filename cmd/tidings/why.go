@@ -48,7 +48,7 @@ func (c *whyCmd) Run(s *session) error {
 			Fields  []winnerJSON `json:"fields"`
 		}{h.Subject, fields})
 	}
-	t := newTable(s.out, "FIELD", "VALUE", "AUTHORITY", "TIME", "UPDATE")
+	t := s.newTable("FIELD", "VALUE", "AUTHORITY", "TIME", "UPDATE")
 	for i := range fields {
 		f := &fields[i]
 		t.row(f.Path, f.Value.String(), f.Authority, f.Time, f.Update)

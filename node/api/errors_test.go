@@ -252,30 +252,32 @@ func TestProblemExact(t *testing.T) {
 func TestBackendFailures(t *testing.T) {
 	wrap := func(err error) error { return fmt.Errorf("some step: %w", err) }
 	gone := &GoneError{Floor: chain.Cursor{Frontier: chain.Frontier{ownOrigin: 9}}}
+	const publish, read = 1, 2
 	for _, c := range []struct {
 		err    error
 		status int
 		code   Code
 		field  string
+		of     int // who comes into it
 	}{
-		{wrap(chain.ErrStoreFailed), 503, CodeStoreFailed, ""},
-		{wrap(chain.ErrClosed), 503, CodeClosing, ""},
-		{wrap(chain.ErrFrozen), 503, CodeNotReady, ""},
-		{wrap(ErrNotReady), 503, CodeNotReady, ""},
-		{wrap(ErrClockSkew), 503, CodeClockSkew, ""},
-		{wrap(ErrBusy), 429, CodeBusy, ""},
-		{wrap(chain.ErrKeyReused), 422, CodeKeyReused, "key"},
-		{wrap(chain.ErrReactions), 403, CodeNotAllowed, "cause"},
-		{wrap(&chain.DependencyError{IDs: []chain.ID{{Origin: fleet, Seq: 2}}}), 409, CodeUnknownDependency, "deps"},
-		{&chain.DraftError{Field: "deps", Err: &chain.DependencyError{IDs: []chain.ID{{Origin: fleet, Seq: 2}}}}, 409, CodeUnknownDependency, "deps"},
-		{&chain.DraftError{Field: "hook", Err: wrap(chain.ErrDraft)}, 400, CodeBadRequest, "hook"},
-		{&chain.DraftError{Field: "deps", Err: wrap(chain.ErrTooLarge)}, 413, CodeTooLarge, "deps"},
-		{&chain.DraftError{Field: "key", Err: chain.ErrKeyReused}, 422, CodeKeyReused, "key"},
-		{&chain.DraftError{Field: "cause", Err: wrap(chain.ErrReactions)}, 403, CodeNotAllowed, "cause"},
-		{wrap(gone), 410, CodeGone, "since"},
-		{wrap(chain.ErrCursor), 400, CodeBadCursor, "since"},
-		{wrap(chain.ErrCorrupt), 500, CodeInternal, ""},
-		{errPlanted, 500, CodeInternal, ""},
+		{wrap(chain.ErrStoreFailed), 503, CodeStoreFailed, "", publish},
+		{wrap(chain.ErrClosed), 503, CodeClosing, "", publish | read},
+		{wrap(chain.ErrFrozen), 503, CodeNotReady, "", publish},
+		{wrap(ErrNotReady), 503, CodeNotReady, "", publish},
+		{wrap(ErrClockSkew), 503, CodeClockSkew, "", publish},
+		{wrap(ErrBusy), 429, CodeBusy, "", publish},
+		{wrap(chain.ErrKeyReused), 422, CodeKeyReused, "key", publish},
+		{wrap(chain.ErrReactions), 403, CodeNotAllowed, "cause", publish},
+		{wrap(&chain.DependencyError{IDs: []chain.ID{{Origin: fleet, Seq: 2}}}), 409, CodeUnknownDependency, "deps", publish},
+		{&chain.DraftError{Field: "deps", Err: &chain.DependencyError{IDs: []chain.ID{{Origin: fleet, Seq: 2}}}}, 409, CodeUnknownDependency, "deps", publish},
+		{&chain.DraftError{Field: "hook", Err: wrap(chain.ErrDraft)}, 400, CodeBadRequest, "hook", publish},
+		{&chain.DraftError{Field: "deps", Err: wrap(chain.ErrTooLarge)}, 413, CodeTooLarge, "deps", publish},
+		{&chain.DraftError{Field: "key", Err: chain.ErrKeyReused}, 422, CodeKeyReused, "key", publish},
+		{&chain.DraftError{Field: "cause", Err: wrap(chain.ErrReactions)}, 403, CodeNotAllowed, "cause", publish},
+		{wrap(gone), 410, CodeGone, "since", read},
+		{wrap(chain.ErrCursor), 400, CodeBadCursor, "since", read},
+		{wrap(chain.ErrCorrupt), 500, CodeInternal, "", publish | read},
+		{errPlanted, 500, CodeInternal, "", publish | read},
 	} {
 		t.Run(c.err.Error(), func(t *testing.T) {
 			var logged bytes.Buffer
@@ -300,11 +302,18 @@ func TestBackendFailures(t *testing.T) {
 				}
 			}
 			body := `{"subject":"s","delta":{"a":1}}`
-			check(call(h, "POST", "/v1/updates", body))
-			check(call(h, "POST", "/v1/updates", "["+body+"]"))
-			check(call(h, "GET", "/v1/changes", ""))
+			if c.of&read != 0 {
+				check(call(h, "GET", "/v1/changes", ""))
+			}
+			if c.of&publish != 0 {
+				check(call(h, "POST", "/v1/updates", body))
+				check(call(h, "POST", "/v1/updates", "["+body+"]"))
+			}
 			if got := logged.Len() > 0; got != (c.code == CodeInternal || c.code == CodeStoreFailed) {
 				t.Errorf("logged: %s", logged.String())
+			}
+			if c.of&publish == 0 {
+				return
 			}
 			f.enqueue, f.result = nil, c.err
 			check(call(h, "POST", "/v1/updates", body))

@@ -85,7 +85,7 @@ func openEvents(t *testing.T, h http.Handler, method, target, body string, heade
 	e := &events{bufio.NewReader(in), http.Header{}, out, make(chan struct{}), 0, leave, make(chan struct{})}
 	go func() {
 		defer close(e.done)
-		h.ServeHTTP(e, r)
+		observed(h).ServeHTTP(e, r)
 		_ = out.Close()
 	}()
 	t.Cleanup(func() {

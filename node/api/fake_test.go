@@ -23,7 +23,7 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(conforming{m}) }
 
 // fake is a node that keeps updates and states in memory. Its clock moves by a
 // millisecond with each update, so that what it answers is the same each time.
@@ -501,7 +501,7 @@ func callContext(ctx context.Context, h http.Handler, method, target, body strin
 		r.Header.Add(name, value)
 	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	observed(h).ServeHTTP(w, r)
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 

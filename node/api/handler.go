@@ -95,6 +95,7 @@ func (h *Handler) routes() {
 		{pattern: "/v1/changes", get: h.changes, post: h.changesByPost},
 		{pattern: "/v1/mesh", get: h.mesh},
 		{pattern: "/v1/mesh/members/{name}", delete: h.forget},
+		{pattern: "/v1/openapi.json", get: h.openapi},
 	} {
 		methods := make([]string, 0, 4)
 		if r.get != nil {

@@ -109,6 +109,7 @@ v1/subjects/SUBJECT   one subject's status
 v1/history/SUBJECT    how it came about
 v1/changes            the feed of all changes
 v1/updates            publish here by POST
+v1/openapi.json       all of this, for programs
 healthz  readyz  metrics
 `
 

@@ -142,7 +142,8 @@ func serve(t *testing.T, h *Handler) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := NewServer(h, nil)
+	server := NewServer(observed(h), nil)
+	server.RegisterOnShutdown(h.Close)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() {
