@@ -132,7 +132,8 @@ func (b *bench) publish(ctx, until context.Context, caller int) (used bool) {
 		sent := time.Now()
 		if b.c.Rate > 0 {
 			sent = b.start.Add(time.Duration(b.due.Add(1)-1) * time.Second / time.Duration(b.c.Rate))
-			if sleep(until, time.Until(sent)) != nil {
+			// The context may be told late that its time is over.
+			if sent.Sub(b.start) >= b.c.Duration || sleep(until, time.Until(sent)) != nil {
 				return used
 			}
 		}
