@@ -20,7 +20,7 @@ export class MeshPage {
       { title: "Status", text: (m) => plain(m.status), node: (m) => h("span", { class: "pill " + (moods[m.status] ?? "warn") }, plain(m.status)) },
       { title: "Round trip", hint: "of the link between this node and the member", number: true, wide: true, text: (m) => (m.self || m.status !== "alive" ? "–" : trip(m.rtt_ms)) },
       { title: "Behind", hint: "updates that it has still to get", number: true, text: (m) => count(m.behind), mood: (m) => Number(m.behind) > 0 && "warn" },
-      { title: "Contents", hint: "whether its root is the same as this node's", wide: true, text: (m) => (m.self ? m.root.slice(0, 8) : m.same ? "the same" : "other"), mood: (m) => !m.same && "dim" },
+      { title: "Contents", hint: "whether its root is the same as this node's", wide: true, text: (m) => (m.self ? m.root.slice(0, 8) : m.status !== "alive" ? "–" : m.same ? "the same" : "other"), mood: (m) => !m.same && "dim" },
       { title: "Zone", wide: true, text: (m) => plain(m.zone) || "–" },
       { title: "HTTP", wide: true, text: (m) => plain(m.http) || "–", node: (m) => door(m) },
     ],

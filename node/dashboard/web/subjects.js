@@ -32,7 +32,7 @@ export class SubjectsPage {
       { title: "Subject", class: "subject", text: (v) => v.subject, node: (v) => h("a", { href: linkTo(v.subject) }, plain(v.subject)) },
       { title: "Status", class: "status", text: (v) => short(json(v.status), 200), node: (v) => h("code", {}, short(json(v.status), 200)) },
       { title: "Conflicts", number: true, text: (v) => (v.conflicts.length ? count(v.conflicts.length) : "–"), mood: (v) => v.conflicts.length > 0 && "bad" },
-      { title: "Authorities", wide: true, text: (v) => Object.keys(v.authorities).join("\n"), node: (v) => h("span", { class: "several" }, Object.keys(v.authorities).slice(0, 6).map(who)) },
+      { title: "Authorities", wide: true, text: (v) => Object.keys(v.authorities).join("\n"), node: (v) => authorities(Object.keys(v.authorities)) },
       { title: "Updates", number: true, wide: true, text: (v) => count(v.updates) },
       { title: "Last", number: true, wide: true, text: (v) => clock(v.time) },
     ],
@@ -120,4 +120,10 @@ export class SubjectsPage {
     this.#button.disabled = false;
     say(this.#button, this.#conflicts.checked ? "Look further" : "More");
   }
+}
+
+// authorities are the first three of some, and how many more there are.
+function authorities(names) {
+  const more = names.length - 3;
+  return h("span", { class: "row", title: names.map(plain).join(", ") }, names.slice(0, 3).map(who), more > 0 ? h("span", { class: "dim" }, "+" + more) : null);
 }

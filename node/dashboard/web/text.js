@@ -46,7 +46,7 @@ export function leaves(value, path = "", into = new Map()) {
   return into;
 }
 
-// count writes a whole number with thin groups.
+// count writes a whole number in groups of three digits.
 export function count(n) {
   return Number(n).toLocaleString("en");
 }
