@@ -308,6 +308,7 @@ func TestBelowPath(t *testing.T) {
 		p.clean()
 	}
 	t.Run("drawing", func(t *testing.T) { f.testDrawing(t, n) })
+	t.Run("trouble", func(t *testing.T) { f.testTrouble(t, n) })
 
 	p := open(t, n.server.URL+"/status/", 1024, 700)
 	p.shows("#feed", "live")

@@ -86,7 +86,7 @@ async function readiness() {
 // head tells whose page this is.
 function head(mesh) {
   const name = mesh.authority === mesh.node ? plain(mesh.node) : `${plain(mesh.node)} · ${plain(mesh.authority)}`;
-  const state = mesh.converged ? "converged" : "converging";
+  const state = mesh.converged ? "converged" : "not converged";
   const who = document.getElementById("who");
   if (who.dataset.shown === name + state) return;
   who.dataset.shown = name + state;
