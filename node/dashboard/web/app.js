@@ -8,7 +8,7 @@ import { SubjectPage } from "./subject.js";
 import { SubjectsPage } from "./subjects.js";
 import { clock, count, plain } from "./text.js";
 
-const pollEvery = 1500; // milliseconds
+const pollEvery = 1000; // milliseconds
 
 const main = document.getElementById("main");
 const search = document.getElementById("search");

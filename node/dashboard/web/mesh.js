@@ -4,7 +4,7 @@ import { Table, h, section, say, spark } from "./dom.js";
 import { chainName, idText, nameOf, who } from "./names.js";
 import { age, bytes, count, plain, short } from "./text.js";
 
-const samples = 40; // of each chain's line, one a poll
+const samples = 60; // of each chain's line, one a poll
 
 export class MeshPage {
   title = "Mesh";
