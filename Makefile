@@ -28,13 +28,15 @@ lint: ## gofumpt, vet, staticcheck, tidy module
 	$(GO) mod tidy -diff
 
 # Real agents run in network namespaces, which need root and these; the recipes in
-# Python need python3. Everybody else's run leaves those tests out, and says so.
+# Python need python3, the tests of the dashboard a browser. Everybody else's run leaves
+# those tests out, and says so.
 tools: export PATH := $(PATH):/usr/sbin:/sbin
-tools: promtool ## as root on Debian: install iproute2, nftables, python3 and promtool where they are missing
+tools: promtool ## as root on Debian: install iproute2, nftables, python3, chromium and promtool where they are missing
 	@missing=; \
 	command -v ip >/dev/null && command -v bridge >/dev/null || missing=iproute2; \
 	command -v nft >/dev/null || missing="$$missing nftables"; \
 	command -v python3 >/dev/null || missing="$$missing python3"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	if test -z "$$missing"; then exit 0; fi; \
 	if test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null; then \
 		echo "not installed:$$missing; tests that need them are left out (those in network namespaces need root, too)"; exit 0; \

@@ -423,3 +423,63 @@ func ExampleExpectation() {
 	// order/42 [fleet] [fleet] <nil>
 	// order/export/43 [fleet] [] <nil>
 }
+
+// A copy of a node's data directory, and the node that it becomes: without anybody
+// to ask how far its chain went, it goes on under a new origin.
+func ExampleNode_Backup() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "tidings-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	n := opened(node.Config{Name: "wh-1", DataDir: dir + "/wh"})
+	published(n, "order/42", `{"state":"picked"}`)
+	if err := n.Backup(ctx, dir+"/copy"); err != nil {
+		log.Fatal(err)
+	}
+	origin := n.Origin()
+	n.Close()
+
+	restored := opened(node.Config{Name: "wh-1", DataDir: dir + "/copy"})
+	defer restored.Close()
+	order, err := restored.View(ctx, "order/42")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(order.Status(), restored.Origin() == origin)
+	// Output: {"state":"picked"} false
+}
+
+// What a node in memory has no directory for.
+func ExampleNode_Snapshot() {
+	n := opened(node.Config{Name: "wh-1"})
+	defer n.Close()
+	_, err := n.Snapshot(context.Background())
+	fmt.Println(errors.Is(err, node.ErrInMemory))
+	// Output: true
+}
+
+// The status as it was where a consumer's cursor stands.
+func ExampleNode_ViewAt() {
+	ctx := context.Background()
+	n := opened(node.Config{Name: "wh-1"})
+	defer n.Close()
+	published(n, "order/42", `{"state":"placed"}`)
+	var place string
+	for batch, err := range n.Changes(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		place = batch.Cursor.String()
+		break
+	}
+	published(n, "order/42", `{"state":"picked"}`)
+
+	then, err := n.ViewAt(ctx, "order/42", place)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(then.Status())
+	// Output: {"state":"placed"}
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/chain/store"
 	"github.com/tidings-mesh/tidings/node/api"
+	"github.com/tidings-mesh/tidings/node/dashboard"
 )
 
 // Node is one participant of a mesh. It is safe for concurrent use.
@@ -235,6 +236,7 @@ func (n *Node) openHandler(context.Context) error {
 		Logger:   n.log,
 		Registry: n.cfg.Metrics,
 		Metrics:  promhttp.HandlerFor(n.cfg.Gatherer, promhttp.HandlerOpts{}),
+		Pages:    dashboard.Pages(),
 		Limits:   api.Limits{Waiters: n.cfg.MaxWaiters},
 	})
 	n.onClose("http", func() error { n.handler.Close(); return nil })

@@ -19,8 +19,9 @@ type Config struct {
 	Registry prometheus.Registerer
 	// Metrics answers GET /metrics. Nil makes that a 404.
 	Metrics http.Handler
-	// Index answers GET / in place of the built-in page of links. Nil keeps that.
-	Index http.Handler
+	// Pages answer GET and HEAD of these paths, as they are without parameters. One of "/" takes the
+	// place of the built-in page of links.
+	Pages map[string]http.Handler
 	// Limits bound what callers may take. Zero fields mean the defaults.
 	Limits Limits
 }

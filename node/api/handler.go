@@ -20,7 +20,6 @@ type Handler struct {
 	failures failures
 	metrics  *metrics
 	scrape   http.Handler
-	index    http.Handler
 	limits   Limits
 
 	nodeHeader []string
@@ -44,7 +43,6 @@ func New(cfg Config) *Handler {
 		info:    cfg.Backend.Info(),
 		logger:  cfg.Logger,
 		scrape:  cfg.Metrics,
-		index:   cfg.Index,
 		limits:  cfg.Limits.withDefaults(),
 	}
 	if h.logger == nil {
@@ -56,7 +54,7 @@ func New(cfg Config) *Handler {
 	}
 	h.nodeHeader = []string{h.info.Node}
 	h.closing, h.close = context.WithCancel(context.Background())
-	h.routes()
+	h.routes(cfg.Pages)
 	return h
 }
 
@@ -79,9 +77,9 @@ type route struct {
 // action answers a request, or says why not.
 type action func(x *exchange) error
 
-func (h *Handler) routes() {
+func (h *Handler) routes(pages map[string]http.Handler) {
 	h.exact = map[string]*route{}
-	for _, r := range []*route{
+	routes := []*route{
 		{pattern: "/", get: h.root},
 		{pattern: "/healthz", get: h.healthz, open: true},
 		{pattern: "/readyz", get: h.readyz, open: true},
@@ -96,7 +94,11 @@ func (h *Handler) routes() {
 		{pattern: "/v1/mesh", get: h.mesh},
 		{pattern: "/v1/mesh/members/{name}", delete: h.forget},
 		{pattern: "/v1/openapi.json", get: h.openapi},
-	} {
+	}
+	for path, page := range pages {
+		routes = append(routes, &route{pattern: path, get: func(x *exchange) error { return x.pass(page) }})
+	}
+	for _, r := range routes {
 		methods := make([]string, 0, 4)
 		if r.get != nil {
 			methods = append(methods, "GET", "HEAD")

@@ -88,11 +88,8 @@ func (h *Handler) serveMetrics(x *exchange) error {
 	return x.pass(h.scrape)
 }
 
-// root answers GET /.
+// root answers GET / where no page does.
 func (h *Handler) root(x *exchange) error {
-	if h.index != nil {
-		return x.pass(h.index)
-	}
 	if _, err := parseQuery(x.r.URL.RawQuery); err != nil {
 		return err
 	}

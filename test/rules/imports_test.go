@@ -62,6 +62,7 @@ var layers = []struct {
 	{"node/api", []string{"chain"}},
 	{"node/client", []string{"chain", "node/api/reply"}},
 	{"node/core", []string{"chain", "gossip"}},
+	{"node/dashboard", nil},
 	{"node", []string{"chain", "chain/store", "gossip", "node/api", "node/core", "node/dashboard"}},
 	{"cmd", []string{"chain", "chain/store", "gossip", "node", "node/api", "node/api/reply", "node/client"}},
 	{"test", []string{"chain", "chain/wire", "chain/store", "gossip", "node", "node/api", "node/api/reply", "node/client", "node/core"}},
@@ -74,6 +75,7 @@ var outside = map[string][]string{
 	"github.com/cockroachdb/pebble":   {"chain/store"},
 	"github.com/alecthomas/kong":      {"cmd/tidings"},
 	"github.com/pelletier/go-toml":    {"cmd/tidings"},
+	"github.com/chromedp":             {}, // tests of test/browser only
 	"net/http":                        {"node", "cmd", "test"},
 	// For tests alone.
 	"github.com/getkin/kin-openapi":         {},
@@ -129,6 +131,21 @@ func TestCoreIsPure(t *testing.T) {
 	}
 }
 
+// What drives a browser is for the tests of the dashboard, and nothing else pays for it.
+func TestBrowserIsForItsTests(t *testing.T) {
+	drives := func(imports []string) bool {
+		return slices.ContainsFunc(imports, func(i string) bool { return below(i, "github.com/chromedp") })
+	}
+	var found []string
+	for _, p := range list(t) {
+		require.False(t, drives(p.Deps), p.ImportPath)
+		if drives(p.TestImports) || drives(p.XTestImports) {
+			found = append(found, p.ImportPath)
+		}
+	}
+	require.Equal(t, []string{module + "/test/browser"}, found)
+}
+
 // A consumer pays for the client alone: for chain and a library for pauses, not for
 // a node, its store, its gossip or its metrics.
 func TestConsumersPayForNoServer(t *testing.T) {
@@ -159,6 +176,8 @@ func TestLayerErrorsAreFound(t *testing.T) {
 		{ImportPath: module + "/node/client", Imports: []string{module + "/node/api"}},
 		{ImportPath: module + "/node", Imports: []string{"github.com/cockroachdb/pebble/v2"}},
 		{ImportPath: module + "/node", Imports: []string{module + "/test/rules"}},
+		{ImportPath: module + "/node/dashboard", Imports: []string{module + "/node/api"}},
+		{ImportPath: module + "/test/browser", Imports: []string{"github.com/chromedp/chromedp"}},
 		{ImportPath: module + "/chain/store", Imports: []string{"github.com/hashicorp/serf/serf"}},
 		{ImportPath: module + "/node/api", Imports: []string{"github.com/getkin/kin-openapi/openapi3"}},
 		{ImportPath: module + "/internal/x"},

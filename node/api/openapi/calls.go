@@ -33,6 +33,7 @@ const (
 	typeEvents  = "text/event-stream"
 	typeSVG     = "image/svg+xml"
 	typeText    = "text/plain"
+	typeHTML    = "text/html"
 	typeProblem = "application/problem+json"
 )
 
@@ -143,7 +144,7 @@ var calls = []call{
 	},
 	{
 		method: "get", path: "/", id: "index", tag: "operate", summary: "What there is, for people.",
-		answers:  []answer{{status: 200, text: "A list of the calls.", media: []media{{typeText, "Text"}}}},
+		answers:  []answer{{status: 200, text: "The dashboard; a list of the calls where it is left out.", media: []media{{typeHTML, "Text"}, {typeText, "Text"}}}},
 		problems: []reply.Code{reply.CodeBadRequest, reply.CodeTooLarge, reply.CodeClosing},
 	},
 }
