@@ -48,7 +48,8 @@ type Summary struct {
 	Updates  uint64 // received status changes
 	Held     []Held
 	// Pending says that updates are received, wait for nothing, and are not
-	// applied yet: see [Ledger.Pending].
+	// applied yet: see [Ledger.Pending]. Once the archive has failed, what was
+	// received may be, and is applied no more.
 	Pending bool
 }
 
@@ -134,6 +135,7 @@ func (a *Archive) Fail(err error) {
 	defer a.mu.Unlock()
 	if a.failed == nil {
 		a.failed = err
+		a.summary.Pending = true
 		a.watches.all(a.frontier(), a.told)
 	}
 }

@@ -69,6 +69,7 @@ func TestNodeWithADeadStore(t *testing.T) {
 	require.ErrorIs(t, err, chain.ErrStoreFailed, "it is not retried into health")
 	require.False(t, n.Readiness().Ready)
 	require.Contains(t, n.Readiness().Reason, errDisk.Error())
+	require.Eventually(t, func() bool { return !n.Converged() }, 10*time.Second, 5*time.Millisecond, "it applies nothing any more")
 	view, err := n.View(t.Context(), "order/1")
 	require.NoError(t, err)
 	require.Equal(t, `{"a":1}`, view.Status().String())
