@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -140,6 +142,16 @@ func (a *agent) kill() {
 	_ = a.cmd.Process.Kill()
 	<-a.done
 	a.cmd = nil
+}
+
+// copyData copies the data directory of an agent that was killed, but for the socket
+// that it has left there.
+func copyData(t *testing.T, to, from string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(from, "control.sock")); !errors.Is(err, fs.ErrNotExist) {
+		require.NoError(t, err)
+	}
+	require.NoError(t, os.CopyFS(to, os.DirFS(from)))
 }
 
 // stop asks the process to leave, and returns how it ended.

@@ -118,7 +118,7 @@ var backedUp = fault{
 		a := m.agents[restoredAgent]
 		a.kill()
 		m.backup = filepath.Join(m.t.TempDir(), "backup")
-		require.NoError(m.t, os.CopyFS(m.backup, os.DirFS(a.data())))
+		copyData(m.t, m.backup, a.data())
 		a.run()
 		hold(m, d)
 	},
