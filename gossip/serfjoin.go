@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -62,9 +63,10 @@ func (j *joiner) run(ctx context.Context) {
 		case <-j.m.met:
 			delay = joinAgain
 		default:
-			if len(j.told)+len(targets) > 0 && time.Since(j.last) >= reportEvery {
+			// One that was just asked without an error is met in a moment.
+			if (err != nil || failed > 0) && len(j.told)+len(targets) > 0 && time.Since(j.last) >= reportEvery {
 				j.last = time.Now()
-				j.m.log.Warn("no other node met yet; trying on", "tried", len(targets), "error", err)
+				j.m.log.Warn("no other node met yet; trying on", "tried", len(targets), "error", oneLine(err))
 			}
 		}
 		select {
@@ -73,6 +75,15 @@ func (j *joiner) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// oneLine is what an error says without its line breaks, of which memberlist makes a
+// list.
+func oneLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
 // targets are the addresses that no living member has.
