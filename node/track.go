@@ -51,8 +51,10 @@ func (t *Track[T]) Set(ctx context.Context, state T) error {
 }
 
 // End takes back all that this node's authority says of the subject: it is Set
-// to {}. A subject of which no authority says anything any more has ended, and is
-// in no list by default; its history stays. A later Set begins it anew.
+// to {}. A field of its own that another authority has written over goes with it;
+// [chain.EndDelta] leaves that. A subject of which no authority says anything any
+// more has ended, and is in no list by default; its history stays. A later Set
+// begins it anew.
 func (t *Track[T]) End(ctx context.Context) error {
 	ack, err := t.setJSON(ctx, []byte(`{}`))
 	return outcome(ctx, ack, err)

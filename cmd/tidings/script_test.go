@@ -20,8 +20,12 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
-		// For all of them together, on a machine that does other work besides.
-		Deadline: time.Now().Add(5 * time.Minute),
+		Deadline:            time.Now().Add(2 * time.Minute),
+		Setup: func(e *testscript.Env) error {
+			// Built with the race detector, each program would sleep a second at its end.
+			e.Setenv("GORACE", "atexit_sleep_ms=0")
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "endpoint": endpointOf, "retry": retry, "saves": saves, "await": await,
 		},
