@@ -21,7 +21,8 @@ func query(t *testing.T, s seen) url.Values {
 }
 
 // The feed goes on with one cursor at the next endpoint, and only asks to wait once
-// it is up to date.
+// it is up to date, and not of an endpoint that it turns to: that would take the time
+// of a wait to be found out where it hangs too.
 func TestChangesMoveWithTheirCursor(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *web) {
 		first := w.script("a",
@@ -36,7 +37,8 @@ func TestChangesMoveWithTheirCursor(t *testing.T) {
 		require.Equal(t, []string{"2", "3", "4", "5"}, ids)
 		require.Equal(t, "/v1/changes?authority=x&authority=y&limit=7&prefix=s%2F&since=start", first.requests()[0].uri)
 		require.False(t, query(t, first.requests()[1]).Has("wait"))
-		for _, s := range []seen{first.requests()[2], second.requests()[0], second.requests()[1]} {
+		require.False(t, query(t, second.requests()[0]).Has("wait"))
+		for _, s := range []seen{first.requests()[2], second.requests()[1]} {
 			wait, err := time.ParseDuration(query(t, s).Get("wait"))
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, wait, defaultHold*3/4)
@@ -93,6 +95,16 @@ func TestChangesLosePatience(t *testing.T) {
 		w.script("b", batch("c1.A", true), hangsUp)
 		require.ErrorIs(t, failed(t.Context(), w.client(nil, "b"), Patience(time.Minute)), ErrUnreachable)
 		require.Equal(t, time.Minute, time.Since(began)-emptyPause)
+	})
+	// It counts from the failure on, not from when a poll began to wait for news.
+	inBubble(t, func(t *testing.T, w *web) {
+		stop := w.serve("a", &script{steps: []step{batch("c1.A", true), after(20*time.Second, hangsUp)}})
+		began := time.Now()
+		time.AfterFunc(20*time.Second+emptyPause, stop)
+		time.AfterFunc(25*time.Second, func() { w.script("a", batch("c1.B", true), hangs) })
+		cursors, _ := take(t, w.client(nil, "a"), 2, Patience(10*time.Second))
+		require.Equal(t, []string{"c1.A", "c1.B"}, cursors)
+		require.Greater(t, time.Since(began), 25*time.Second)
 	})
 }
 

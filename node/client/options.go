@@ -83,16 +83,17 @@ func Every(d time.Duration) FeedOption { return feedOption(func(f *feedOptions) 
 
 // Hold is how long a poll waits at a node for news, up to 55 s; the client takes
 // up to a quarter less, so that many do not come at once. A shorter one finds a
-// node that hangs sooner, and costs more requests. Default 30 s.
+// node that hangs sooner, and costs more requests. It has to be below the time after
+// which proxies in between cut a request without an answer. Default 30 s.
 func Hold(d time.Duration) FeedOption { return feedOption(func(f *feedOptions) { f.hold = d }) }
 
 // Once ends the feed, without an error, after the first batch that is up to date,
 // instead of waiting for more. That batch's cursor is kept too.
 func Once() FeedOption { return feedOption(func(f *feedOptions) { f.once = true }) }
 
-// Patience is how long a feed goes on without an answer before it ends with the
-// error; and where no endpoint has ever answered it, it ends at once, for then
-// they are likely wrong. Default 0: for ever, from the start.
+// Patience is how long a feed goes on trying, once a poll has failed, before it ends
+// with the error; and where no endpoint has ever answered it, it ends at once, for
+// then they are likely wrong. Default 0: for ever, from the start.
 func Patience(d time.Duration) FeedOption {
 	return feedOption(func(f *feedOptions) { f.patience = d })
 }
