@@ -46,6 +46,7 @@ type feed struct {
 	c       *Client
 	options feedOptions
 	cursor  string
+	saved   bool // the cursor is what a store kept, and nothing came after it yet
 
 	upToDate bool      // the last batch was
 	idle     bool      // and it brought nothing
@@ -90,7 +91,7 @@ func (c *Client) openFeed(ctx context.Context, options []FeedOption) (*feed, err
 			return nil, fmt.Errorf("load cursor: %w", err)
 		}
 		if saved != "" {
-			f.cursor = saved
+			f.cursor, f.saved = saved, true
 		}
 	}
 	return f, nil
@@ -158,10 +159,13 @@ func (f *feed) next(ctx context.Context) (*Batch, error) {
 		b, err = f.poll(ctx)
 		return err
 	})
+	if f.saved && refusedByNode(err) {
+		err = fmt.Errorf("go on from the saved cursor: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	b.Since = f.cursor
+	b.Since, f.saved = f.cursor, false
 	f.idle = len(b.Updates) == 0 && len(b.Retracted) == 0 && (b.UpToDate || b.Cursor == f.cursor)
 	f.cursor, f.upToDate = b.Cursor, b.UpToDate
 	return b, nil
