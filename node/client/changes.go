@@ -53,7 +53,7 @@ type feed struct {
 	behind   bool      // it is to be seen whether the node stays behind
 	at       *endpoint // that is behind, since a time; nil for none
 	since    time.Time
-	answered bool      // by any endpoint, ever
+	answered bool      // by any node, ever
 	shaken   bool      // the last poll got no node's answer: the next does not wait
 	polled   time.Time // when the last poll began
 }
@@ -68,9 +68,9 @@ const (
 	// emptyPause is between polls of a node that has nothing and does not hold its
 	// answers.
 	emptyPause = 50 * time.Millisecond
-	// longCursor is the length past which a cursor goes in a body: proxies
-	// commonly take 8 KiB of a request line.
-	longCursor = 4 << 10
+	// longQuery is the length past which a query goes in a body, because of its
+	// cursor or its filter: proxies commonly take 8 KiB of a request line.
+	longQuery = 4 << 10
 )
 
 func (c *Client) openFeed(ctx context.Context, options []FeedOption) (*feed, error) {
@@ -238,6 +238,7 @@ func (f *feed) poll(ctx context.Context) (*Batch, error) {
 	})
 	f.shaken = err != nil && !refusedByNode(err)
 	if err != nil {
+		f.answered = f.answered || refusedByNode(err)
 		return nil, err
 	}
 	f.answered = true
@@ -266,7 +267,7 @@ func (f *feed) request(hold time.Duration) (Request, error) {
 	r.Query.Set("since", f.cursor)
 	o.filter.query(r.Query)
 	readOptions{wait: hold}.query(r.Query)
-	if len(f.cursor) <= longCursor {
+	if len(r.Query.Encode()) <= longQuery {
 		return r, nil
 	}
 	fields := map[string]any{}

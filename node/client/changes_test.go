@@ -96,6 +96,15 @@ func TestChangesLosePatience(t *testing.T) {
 		require.ErrorIs(t, failed(t.Context(), w.client(nil, "b"), Patience(time.Minute)), ErrUnreachable)
 		require.Equal(t, time.Minute, time.Since(began)-emptyPause)
 	})
+	// A node that is busy, or starts, is one that answers.
+	inBubble(t, func(t *testing.T, w *web) {
+		w.script("a", refuses(429, "busy"), refuses(503, "not_ready"), batch("c1.A", true))
+		take(t, w.client(nil, "a"), 1, Patience(time.Minute))
+		w.script("b", refuses(429, "busy"))
+		began := time.Now()
+		require.ErrorIs(t, failed(t.Context(), w.client(nil, "b"), Patience(time.Minute)), ErrBusy)
+		require.Equal(t, time.Minute, time.Since(began))
+	})
 	// It counts from the failure on, not from when a poll began to wait for news.
 	inBubble(t, func(t *testing.T, w *web) {
 		stop := w.serve("a", &script{steps: []step{batch("c1.A", true), after(20*time.Second, hangsUp)}})
@@ -230,7 +239,7 @@ func TestChangesLeaveANodeThatStaysBehind(t *testing.T) {
 
 func TestChangesPostALongCursor(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *web) {
-		long := "c1." + strings.Repeat("x", longCursor)
+		long := "c1." + strings.Repeat("x", longQuery)
 		s := w.script("a", batch(long, true), after(5*time.Second, batch(long, true)))
 		take(t, w.client(nil, "a"), 2, Since(long), Prefix("p"), Authorities("x", "y"), Hold(time.Millisecond))
 		got := s.requests()
@@ -238,6 +247,17 @@ func TestChangesPostALongCursor(t *testing.T) {
 		require.Equal(t, "/v1/changes", got[0].uri)
 		require.Equal(t, "application/json", got[0].header.Get("Content-Type"))
 		require.Equal(t, `{"authority":["x","y"],"limit":1000,"prefix":"p","since":"`+long+`"}`, got[0].body)
+	})
+	// So do the names of many authorities.
+	inBubble(t, func(t *testing.T, w *web) {
+		s := w.script("a", batch("c1.A", true))
+		var names []string
+		for i := range 1000 {
+			names = append(names, fmt.Sprint("authority-", i))
+		}
+		take(t, w.client(nil, "a"), 1, Authorities(names...))
+		require.Equal(t, http.MethodPost, s.requests()[0].method)
+		require.Contains(t, s.requests()[0].body, `"authority-999"]`)
 	})
 }
 

@@ -108,7 +108,7 @@ func TestAProxyThatCutsIdleConnectionsIsNotNoticed(t *testing.T) {
 	for i := range 300 {
 		many.Frontier[chain.Origin{byte(i >> 8), byte(i)}] = 2
 	}
-	require.Greater(t, len(many.String()), longCursor)
+	require.Greater(t, len(many.String()), longQuery)
 	for name, options := range map[string][]FeedOption{
 		"waiting": nil, "waiting long": {Hold(maxWait)}, "by a body": {Since(many.String())},
 		"often": {Every(50 * time.Second)}, "just then": {Every(idle)}, "seldom": {Every(5 * time.Minute)},
