@@ -51,9 +51,6 @@ func (c *watchCmd) Run(s *session) error {
 		options = append(options, client.Once())
 	}
 	if c.CursorFile != "" {
-		if err := checkReplaceable(c.CursorFile); err != nil {
-			return usagef("--cursor-file: %w", err)
-		}
 		place := client.CursorFile(c.CursorFile)
 		if _, err := place.Load(s.ctx); err != nil {
 			return usagef("--cursor-file: %w", err)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -85,7 +86,7 @@ func (l *Listener) refuse(c net.Conn) {
 		}
 		// Closed with its request unread, the connection would be reset, and the
 		// answer lost with it.
-		if half, ok := c.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		if half, ok := c.(halfCloser); ok && half.CloseWrite() == nil {
 			_, _ = io.Copy(io.Discard, c)
 		}
 	})
@@ -100,11 +101,24 @@ var tooMany = func() []byte {
 	return append(b, body...)
 }()
 
+// halfCloser is a connection that can end what it sends, and go on to read.
+type halfCloser interface{ CloseWrite() error }
+
 // bounded is a connection that has a place.
 type bounded struct {
 	net.Conn
 	listener *Listener
 	once     sync.Once
+}
+
+// CloseWrite lets net/http end a connection whose request it has not read to the
+// end as it would without a Listener: closed at once it would be reset, and the
+// answer lost to who still sends.
+func (c *bounded) CloseWrite() error {
+	if half, ok := c.Conn.(halfCloser); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 func (c *bounded) Close() error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -64,5 +65,46 @@ func TestListenerBounds(t *testing.T) {
 	response, _ := raw(t, address, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 	if response.StatusCode != 200 {
 		t.Errorf("with room again: %d", response.StatusCode)
+	}
+}
+
+// TestListenerHalfCloses: a connection that net/http ends before it has read all
+// of a request is still read from, so that the answer is not lost in a reset.
+func TestListenerHalfCloses(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := NewListener(inner, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	half, ok := server.(halfCloser)
+	if !ok || half.CloseWrite() != nil {
+		t.Fatalf("%T does not half-close", server)
+	}
+	if n, err := io.Copy(io.Discard, client); n != 0 || err != nil {
+		t.Fatalf("%d bytes, %v, want the end", n, err)
+	}
+	if _, err := io.WriteString(client, "more"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(server, make([]byte, len("more"))); err != nil {
+		t.Fatalf("what comes after is not read: %v", err)
+	}
+	pipe, _ := net.Pipe()
+	if err := (&bounded{Conn: pipe, listener: l}).CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a pipe: %v", err)
 	}
 }

@@ -15,10 +15,15 @@ func (h *Handler) viewAt(x *exchange, q query, text string) error {
 	if err != nil {
 		return newProblem(CodeBadCursor, "at", err.Error())
 	}
-	for _, name := range []string{"at_least", "expect"} {
-		if value, ok := q.get(name); ok && value != "false" {
-			return badRequest(name, "does not go with at, which asks for a moment of then")
-		}
+	const now = "does not go with at, which asks for a moment of then"
+	if _, ok := q.get("at_least"); ok {
+		return badRequest("at_least", now)
+	}
+	switch expect, err := q.flag("expect"); {
+	case err != nil:
+		return err
+	case expect:
+		return badRequest("expect", now)
 	}
 	d, err := q.wait(0)
 	if err != nil {

@@ -68,6 +68,7 @@ func TestViewAtRefuses(t *testing.T) {
 		"expect=true&at=" + cursor:                 {Code: CodeBadRequest, Field: "expect"},
 		"expect=maybe&at=" + cursor:                {Code: CodeBadRequest, Field: "expect"},
 		"at=" + cursor + "&at_least=" + cursor:     {Code: CodeBadRequest, Field: "at_least"},
+		"at_least=false&at=" + cursor:              {Code: CodeBadRequest, Field: "at_least"},
 		"wait=1h&at=" + cursor:                     {Code: CodeBadRequest, Field: "wait"},
 		"at=" + cursor + "&since=" + cursor:        {Code: CodeBadRequest, Field: "since"},
 		"at=" + strings.ToUpper(cursor):            {Code: CodeBadCursor, Field: "at"},

@@ -27,6 +27,9 @@ type Request struct {
 	// Any takes refusals for answers: a node that is not ready is not passed
 	// over, nor is what it says an error.
 	Any bool
+
+	// next is asked in its place once an endpoint gave no answer; nil for the same.
+	next *Request
 }
 
 // Answer is what a node said, read to its end.
@@ -68,6 +71,9 @@ func (c *Client) round(ctx context.Context, r Request, read func(*Answer) error)
 		if err != nil {
 			lost = append(lost, err)
 			c.failed(e, err, 0)
+			if r.next != nil {
+				r = *r.next
+			}
 			continue
 		}
 		if r.Any {
@@ -88,12 +94,15 @@ func (c *Client) round(ctx context.Context, r Request, read func(*Answer) error)
 		case Transient(err):
 			c.failed(e, err, a.retryAfter())
 		default:
-			if !notANode(err) {
+			if refusedByNode(err) {
 				c.answered(e)
 			}
 			return a, err
 		}
-		refused, refusal = a, err
+		// What a node says is worth more than what is in front of another.
+		if refused == nil || refusedByNode(err) {
+			refused, refusal = a, err
+		}
 	}
 	if refused != nil {
 		return refused, refusal
@@ -101,10 +110,11 @@ func (c *Client) round(ctx context.Context, r Request, read func(*Answer) error)
 	return nil, &UnreachableError{Lost: lost}
 }
 
-// notANode reports whether an answer is not of a node.
-func notANode(err error) bool {
+// refusedByNode reports whether an error is a node's, rather than of what is in
+// front of it or of no answer.
+func refusedByNode(err error) bool {
 	var p *Problem
-	return errors.As(err, &p) && p.Code == ""
+	return errors.As(err, &p) && p.Code != ""
 }
 
 func (c *Client) answered(e *endpoint) {

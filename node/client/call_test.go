@@ -133,7 +133,7 @@ func TestNoneAnswersAndMistakesOfTheCaller(t *testing.T) {
 		require.ErrorIs(t, err, context.Canceled)
 
 		// A Config that is wrong is told by every call, and not to last.
-		for _, endpoints := range [][]string{nil, {" "}, {"ftp://a"}, {"http://"}, {"http://a?b"}, {"http://u@a"}, {"http://a", "%"}} {
+		for _, endpoints := range [][]string{nil, {" "}, {"ftp://a"}, {"http://"}, {"http://a?b"}, {"http://a?"}, {"http://a:99999"}, {"a:99999"}, {"http://u@a"}, {"http://a", "%"}} {
 			c := New(Config{Endpoints: endpoints})
 			_, err := c.Mesh(t.Context())
 			require.ErrorIs(t, err, ErrConfig, endpoints)
@@ -165,6 +165,33 @@ func TestAtLeastGoesToWhoHasIt(t *testing.T) {
 		}
 		require.Len(t, first.requests(), 2)
 		require.Equal(t, "/v1/subjects/s%2F1?at_least=x.2%2Cy.3&wait=2s", second.requests()[1].uri)
+	})
+}
+
+// A view at a cursor is asked for with the cursor, of whoever has it.
+func TestViewAtACursor(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *web) {
+		w.script("a", refuses(503, "behind"))
+		second := w.script("b", answers(200, `{"subject":"s","status":{"x":1},"updates":1}`, "ETag", `"then"`), refuses(404, "not_found"), refuses(400, "bad_cursor"))
+		c := w.client(nil, "a", "b")
+		v, err := c.View(t.Context(), "s", At("c1.x"), Wait(2*time.Second))
+		require.NoError(t, err)
+		require.Equal(t, "then", v.ETag)
+		require.Equal(t, "/v1/subjects/s?at=c1.x&wait=2s", second.requests()[0].uri)
+		_, err = c.View(t.Context(), "s", At("c1.y"))
+		require.ErrorIs(t, err, ErrNotFound)
+		_, err = c.View(t.Context(), "s", At("")) // not now instead
+		require.ErrorIs(t, err, ErrBadCursor)
+		require.Equal(t, "/v1/subjects/s?at=", second.requests()[2].uri)
+		_, err = c.View(t.Context(), "s", At("c1.x"), AtLeast("x.2"))
+		require.ErrorIs(t, err, ErrConfig)
+	})
+	// Where none has it, that is told, whatever is in front of another.
+	inBubble(t, func(t *testing.T, w *web) {
+		w.script("a", refuses(503, "behind"))
+		w.script("b", answers(502, "<html>"))
+		_, err := w.client(nil, "a", "b").View(t.Context(), "s", At("c1.x"))
+		require.ErrorIs(t, err, ErrBehind)
 	})
 }
 
@@ -294,6 +321,11 @@ func TestPublish(t *testing.T) {
 		require.NotErrorIs(t, err, ErrInDoubt)
 		_, err = c.Publish(t.Context(), Draft{Subject: "s", Delta: []byte(`{`)})
 		require.ErrorIs(t, err, ErrConfig)
+		for _, d := range []Draft{{Subject: "s\xff"}, {Subject: "s", Key: "\xff"}, {Subject: "s", Authority: "\xff"}} {
+			d.Delta = []byte(`{}`)
+			_, err = c.Publish(t.Context(), d) // it would go out as another one
+			require.ErrorIs(t, err, ErrConfig)
+		}
 		busy := w.script("a", refuses(429, "busy"))
 		_, err = w.client(nil, "a").Publish(t.Context(), draft)
 		require.ErrorIs(t, err, ErrBusy)

@@ -46,13 +46,15 @@ type feed struct {
 	c       *Client
 	options feedOptions
 	cursor  string
+	saved   bool // the cursor is what a store kept, and nothing came after it yet
 
 	upToDate bool      // the last batch was
 	idle     bool      // and it brought nothing
 	behind   bool      // it is to be seen whether the node stays behind
 	at       *endpoint // that is behind, since a time; nil for none
 	since    time.Time
-	answered bool      // by any endpoint, ever
+	answered bool      // by any node, ever
+	shaken   bool      // the last poll got no node's answer: the next does not wait
 	polled   time.Time // when the last poll began
 }
 
@@ -66,9 +68,9 @@ const (
 	// emptyPause is between polls of a node that has nothing and does not hold its
 	// answers.
 	emptyPause = 50 * time.Millisecond
-	// longCursor is the length past which a cursor goes in a body: proxies
-	// commonly take 8 KiB of a request line.
-	longCursor = 4 << 10
+	// longQuery is the length past which a query goes in a body, because of its
+	// cursor or its filter: proxies commonly take 8 KiB of a request line.
+	longQuery = 4 << 10
 )
 
 func (c *Client) openFeed(ctx context.Context, options []FeedOption) (*feed, error) {
@@ -89,7 +91,7 @@ func (c *Client) openFeed(ctx context.Context, options []FeedOption) (*feed, err
 			return nil, fmt.Errorf("load cursor: %w", err)
 		}
 		if saved != "" {
-			f.cursor = saved
+			f.cursor, f.saved = saved, true
 		}
 	}
 	return f, nil
@@ -157,10 +159,13 @@ func (f *feed) next(ctx context.Context) (*Batch, error) {
 		b, err = f.poll(ctx)
 		return err
 	})
+	if f.saved && refusedByNode(err) {
+		err = fmt.Errorf("go on from the saved cursor: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	b.Since = f.cursor
+	b.Since, f.saved = f.cursor, false
 	f.idle = len(b.Updates) == 0 && len(b.Retracted) == 0 && (b.UpToDate || b.Cursor == f.cursor)
 	f.cursor, f.upToDate = b.Cursor, b.UpToDate
 	return b, nil
@@ -176,13 +181,18 @@ func (f *feed) patience() time.Duration {
 }
 
 // persist repeats what fails for a reason that may pass. After the time that
-// patience gives it returns the error: 0 is for ever, less does not repeat.
+// patience gives, from the first failure on, it returns the error: 0 is for ever,
+// less does not repeat.
 func (c *Client) persist(ctx context.Context, patience func() time.Duration, do func() error) error {
-	start, pauses := time.Now(), newPause(roundFirst, roundLast)
+	var start time.Time
+	pauses := newPause(roundFirst, roundLast)
 	for isNew := true; ; isNew = false {
 		err := do()
 		if err == nil || !Transient(err) {
 			return err
+		}
+		if isNew {
+			start = time.Now()
 		}
 		pause := max(pauses.NextBackOff(), c.pool.quiet())
 		if p := patience(); p != 0 {
@@ -199,12 +209,23 @@ func (c *Client) persist(ctx context.Context, patience func() time.Duration, do 
 	}
 }
 
-// poll asks for a batch once at each endpoint, until one gives it.
+// poll asks for a batch once at each endpoint, until one gives it. Once one gives
+// no answer nobody is asked to wait, until there is one: else each that hangs would
+// take the time of a wait to be found, and a proxy that cuts those that wait would
+// look like a node that is down.
 func (f *feed) poll(ctx context.Context) (*Batch, error) {
 	f.polled = time.Now()
-	r, err := f.request()
+	hold := f.hold()
+	r, err := f.request(hold)
 	if err != nil {
 		return nil, err
+	}
+	if hold > 0 {
+		now, err := f.request(0)
+		if err != nil {
+			return nil, err
+		}
+		r.next = &now
 	}
 	b := &Batch{}
 	a, err := f.c.round(ctx, r, func(a *Answer) error {
@@ -215,7 +236,9 @@ func (f *feed) poll(ctx context.Context) (*Batch, error) {
 		}
 		return err
 	})
+	f.shaken = err != nil && !refusedByNode(err)
 	if err != nil {
+		f.answered = f.answered || refusedByNode(err)
 		return nil, err
 	}
 	f.answered = true
@@ -223,22 +246,28 @@ func (f *feed) poll(ctx context.Context) (*Batch, error) {
 	return b, nil
 }
 
-// request asks for what is there, and waits only once there is nothing more.
-func (f *feed) request() (Request, error) {
+// hold is how long the next poll waits for news: only once there is nothing more.
+func (f *feed) hold() time.Duration {
 	o := &f.options
-	hold := time.Duration(0)
-	if f.upToDate && o.every == 0 && !o.once {
-		hold = (o.hold - rand.N(o.hold/4+1)).Truncate(time.Millisecond)
-		if f.behind {
-			hold = min(hold, lagPatience)
-		}
+	if !f.upToDate || o.every > 0 || o.once || f.shaken {
+		return 0
 	}
+	hold := (o.hold - rand.N(o.hold/4+1)).Truncate(time.Millisecond)
+	if f.behind {
+		hold = min(hold, lagPatience)
+	}
+	return hold
+}
+
+// request asks for what is there, or waits for it.
+func (f *feed) request(hold time.Duration) (Request, error) {
+	o := &f.options
 	r := Request{Path: "/v1/changes", Query: url.Values{}, Wait: hold}
 	r.Query.Set("limit", strconv.Itoa(o.limit))
 	r.Query.Set("since", f.cursor)
 	o.filter.query(r.Query)
 	readOptions{wait: hold}.query(r.Query)
-	if len(f.cursor) <= longCursor {
+	if len(r.Query.Encode()) <= longQuery {
 		return r, nil
 	}
 	fields := map[string]any{}

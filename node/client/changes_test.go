@@ -21,7 +21,8 @@ func query(t *testing.T, s seen) url.Values {
 }
 
 // The feed goes on with one cursor at the next endpoint, and only asks to wait once
-// it is up to date.
+// it is up to date, and not of an endpoint that it turns to: that would take the time
+// of a wait to be found out where it hangs too.
 func TestChangesMoveWithTheirCursor(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *web) {
 		first := w.script("a",
@@ -36,7 +37,8 @@ func TestChangesMoveWithTheirCursor(t *testing.T) {
 		require.Equal(t, []string{"2", "3", "4", "5"}, ids)
 		require.Equal(t, "/v1/changes?authority=x&authority=y&limit=7&prefix=s%2F&since=start", first.requests()[0].uri)
 		require.False(t, query(t, first.requests()[1]).Has("wait"))
-		for _, s := range []seen{first.requests()[2], second.requests()[0], second.requests()[1]} {
+		require.False(t, query(t, second.requests()[0]).Has("wait"))
+		for _, s := range []seen{first.requests()[2], second.requests()[1]} {
 			wait, err := time.ParseDuration(query(t, s).Get("wait"))
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, wait, defaultHold*3/4)
@@ -93,6 +95,25 @@ func TestChangesLosePatience(t *testing.T) {
 		w.script("b", batch("c1.A", true), hangsUp)
 		require.ErrorIs(t, failed(t.Context(), w.client(nil, "b"), Patience(time.Minute)), ErrUnreachable)
 		require.Equal(t, time.Minute, time.Since(began)-emptyPause)
+	})
+	// A node that is busy, or starts, is one that answers.
+	inBubble(t, func(t *testing.T, w *web) {
+		w.script("a", refuses(429, "busy"), refuses(503, "not_ready"), batch("c1.A", true))
+		take(t, w.client(nil, "a"), 1, Patience(time.Minute))
+		w.script("b", refuses(429, "busy"))
+		began := time.Now()
+		require.ErrorIs(t, failed(t.Context(), w.client(nil, "b"), Patience(time.Minute)), ErrBusy)
+		require.Equal(t, time.Minute, time.Since(began))
+	})
+	// It counts from the failure on, not from when a poll began to wait for news.
+	inBubble(t, func(t *testing.T, w *web) {
+		stop := w.serve("a", &script{steps: []step{batch("c1.A", true), after(20*time.Second, hangsUp)}})
+		began := time.Now()
+		time.AfterFunc(20*time.Second+emptyPause, stop)
+		time.AfterFunc(25*time.Second, func() { w.script("a", batch("c1.B", true), hangs) })
+		cursors, _ := take(t, w.client(nil, "a"), 2, Patience(10*time.Second))
+		require.Equal(t, []string{"c1.A", "c1.B"}, cursors)
+		require.Greater(t, time.Since(began), 25*time.Second)
 	})
 }
 
@@ -218,7 +239,7 @@ func TestChangesLeaveANodeThatStaysBehind(t *testing.T) {
 
 func TestChangesPostALongCursor(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *web) {
-		long := "c1." + strings.Repeat("x", longCursor)
+		long := "c1." + strings.Repeat("x", longQuery)
 		s := w.script("a", batch(long, true), after(5*time.Second, batch(long, true)))
 		take(t, w.client(nil, "a"), 2, Since(long), Prefix("p"), Authorities("x", "y"), Hold(time.Millisecond))
 		got := s.requests()
@@ -226,6 +247,17 @@ func TestChangesPostALongCursor(t *testing.T) {
 		require.Equal(t, "/v1/changes", got[0].uri)
 		require.Equal(t, "application/json", got[0].header.Get("Content-Type"))
 		require.Equal(t, `{"authority":["x","y"],"limit":1000,"prefix":"p","since":"`+long+`"}`, got[0].body)
+	})
+	// So do the names of many authorities.
+	inBubble(t, func(t *testing.T, w *web) {
+		s := w.script("a", batch("c1.A", true))
+		var names []string
+		for i := range 1000 {
+			names = append(names, fmt.Sprint("authority-", i))
+		}
+		take(t, w.client(nil, "a"), 1, Authorities(names...))
+		require.Equal(t, http.MethodPost, s.requests()[0].method)
+		require.Contains(t, s.requests()[0].body, `"authority-999"]`)
 	})
 }
 

@@ -49,6 +49,10 @@ const (
 	// connecting bounds what goes on where a call was given up meanwhile: another
 	// might use the connection.
 	connecting = 10 * time.Second
+	// On a connection that is shared by requests, as by HTTP/2, nothing comes for
+	// alive before it is asked whether it still lives. A request that is given up
+	// does not close it, and the next one would be lost on it too.
+	alive = 15 * time.Second
 	// idlePerHost is enough for a few loops and calls at one node.
 	idlePerHost = 32
 )
@@ -84,11 +88,7 @@ func New(cfg Config) *Client {
 		cfg.UserAgent = defaultUserAgent
 	}
 	if cfg.Transport == nil {
-		cfg.Transport = &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
-			DialContext: (&net.Dialer{Timeout: connecting}).DialContext, TLSHandshakeTimeout: connecting,
-			IdleConnTimeout: idleConnection, MaxIdleConnsPerHost: idlePerHost,
-		}
+		cfg.Transport = newTransport()
 	}
 	c := &Client{cfg: cfg, err: cfg.Validate(), logger: cfg.Logger}
 	if c.logger == nil {
@@ -104,6 +104,15 @@ func New(cfg Config) *Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
+		DialContext: (&net.Dialer{Timeout: connecting}).DialContext, TLSHandshakeTimeout: connecting,
+		IdleConnTimeout: idleConnection, MaxIdleConnsPerHost: idlePerHost,
+		HTTP2: &http.HTTP2Config{SendPingTimeout: alive, PingTimeout: connecting},
+	}
 }
 
 // Close closes the connections that are idle. Calls end by their contexts, not

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // CursorStore keeps a consumer's place. One that keeps it in the same transaction
@@ -25,17 +27,68 @@ type CursorStore interface {
 // CursorFile keeps the cursor in a file of this path, which belongs to one
 // consumer. It is replaced as a whole and synced, with its directory, so that
 // whoever reads it gets the last cursor or the one before, whenever the process
-// or the machine stops.
-func CursorFile(path string) CursorStore { return cursorFile(path) }
+// or the machine stops. Load finds out whether it can be, before anything was
+// delivered. Save finds that somebody else has written it, or taken it away,
+// rather than to write over a place that is not its own; two that save at the same
+// time it does not always find.
+func CursorFile(path string) CursorStore {
+	return &cursorFile{path: path, number: cursorFiles.Add(1)}
+}
 
-type cursorFile string
+type cursorFile struct {
+	path   string
+	number int64 // among those of the process
+
+	mu    sync.Mutex // protects what follows, and the file
+	place string     // what it holds, as far as is known here
+	known bool       // by Load or Save
+}
+
+var cursorFiles atomic.Int64
 
 // maxCursor bounds what is read of a file, well above the longest cursor.
 const maxCursor = 8 << 20
 
 // Load reads the file. One that is absent or empty holds nothing yet.
-func (f cursorFile) Load(context.Context) (string, error) {
-	file, err := os.Open(string(f))
+func (f *cursorFile) Load(context.Context) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	place, err := f.read()
+	if err == nil {
+		err = f.checkReplaceable()
+	}
+	if err != nil {
+		return "", err
+	}
+	f.place, f.known = place, true
+	return place, nil
+}
+
+// Save replaces the file.
+func (f *cursorFile) Save(_ context.Context, cursor string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known {
+		if place, err := f.read(); err != nil || place != f.place {
+			return errors.Join(err, fmt.Errorf("%s: it was changed by somebody else: a cursor file belongs to one consumer", f.path))
+		}
+	}
+	temporary := f.temporary()
+	err := writeSynced(temporary, cursor+"\n")
+	if err == nil {
+		err = os.Rename(temporary, f.path)
+	}
+	if err != nil {
+		// The cause is worth more than what becomes of the remains.
+		_ = os.Remove(temporary)
+		return err
+	}
+	f.place, f.known = strings.TrimSpace(cursor), true
+	return syncDir(filepath.Dir(f.path))
+}
+
+func (f *cursorFile) read() (string, error) {
+	file, err := os.Open(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -45,7 +98,7 @@ func (f cursorFile) Load(context.Context) (string, error) {
 	defer file.Close()
 	b, err := io.ReadAll(io.LimitReader(file, maxCursor+1))
 	if err == nil && len(b) > maxCursor {
-		err = fmt.Errorf("%s: more than %d bytes: not a cursor", f, maxCursor)
+		err = fmt.Errorf("%s: more than %d bytes: not a cursor", f.path, maxCursor)
 	}
 	if err != nil {
 		return "", err
@@ -53,21 +106,23 @@ func (f cursorFile) Load(context.Context) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// Save replaces the file.
-func (f cursorFile) Save(_ context.Context, cursor string) error {
-	path := string(f)
-	// One name for each process: what a crash leaves is written over by the next.
-	temporary := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d.tmp", filepath.Base(path), os.Getpid()))
-	err := writeSynced(temporary, cursor+"\n")
-	if err == nil {
-		err = os.Rename(temporary, path)
+// temporary is a name of its own for each cursor file of a process, and the same
+// when that is started again in its place: what a crash leaves is written over.
+func (f *cursorFile) temporary() string {
+	return filepath.Join(filepath.Dir(f.path), fmt.Sprintf(".%s.%d.%d.tmp", filepath.Base(f.path), os.Getpid(), f.number))
+}
+
+// checkReplaceable reports what would keep Save from replacing the file.
+func (f *cursorFile) checkReplaceable() error {
+	if f.path == "" {
+		return errors.New("the path of a cursor file is empty")
 	}
+	temporary := f.temporary()
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
-		// The cause is worth more than what becomes of the remains.
-		_ = os.Remove(temporary)
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return errors.Join(file.Close(), os.Remove(temporary))
 }
 
 func writeSynced(path, content string) (err error) {

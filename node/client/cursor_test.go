@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,10 +161,76 @@ func TestCursorFile(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	require.Empty(t, load())
 
-	require.Error(t, CursorFile(filepath.Join(dir, "absent", "place")).Save(ctx, "c1.A"))
+	// What would keep it from being saved is found before anything is delivered.
+	absent := CursorFile(filepath.Join(dir, "absent", "place"))
+	require.ErrorIs(t, absent.Save(ctx, "c1.A"), os.ErrNotExist)
+	_, err = absent.Load(ctx)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, err = CursorFile("").Load(ctx)
+	require.ErrorContains(t, err, "empty")
 	_, err = CursorFile(dir).Load(ctx)
 	require.Error(t, err)
 	require.NoError(t, os.WriteFile(path, make([]byte, maxCursor+1), 0o600))
 	_, err = f.Load(ctx)
 	require.ErrorContains(t, err, "not a cursor")
+}
+
+// A cursor file that two consumers share would bring one of them past what it has not
+// seen: who finds the other's place there does not write over it.
+func TestACursorFileBelongsToOneConsumer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "place")
+	ctx := t.Context()
+	one, other := CursorFile(path), CursorFile(path)
+	load := func(s CursorStore) {
+		t.Helper()
+		_, err := s.Load(ctx)
+		require.NoError(t, err)
+	}
+	load(one)
+	load(other)
+	require.NoError(t, one.Save(ctx, "c1.A"))
+	require.ErrorContains(t, other.Save(ctx, "c1.B"), "changed by somebody else")
+	require.NoError(t, one.Save(ctx, "c1.C"))
+	load(other)
+	require.NoError(t, other.Save(ctx, "c1.D"))
+	require.ErrorContains(t, one.Save(ctx, "c1.E"), "changed by somebody else")
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "c1.D\n", string(content))
+	require.NoError(t, os.Remove(path))
+	require.ErrorContains(t, other.Save(ctx, "c1.F"), "changed by somebody else")
+	load(other)
+	require.NoError(t, other.Save(ctx, "c1.G"))
+
+	// What they write at the same time is still one of them, whole.
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			s := CursorFile(path)
+			for range 20 {
+				_ = s.Save(ctx, fmt.Sprintf(savedForm, i)) // perhaps it finds another's
+			}
+		})
+	}
+	wg.Wait()
+	content, err = os.ReadFile(path)
+	require.NoError(t, err)
+	require.Regexp(t, `^c1\.\d-x{80}\n$`, string(content))
+	left, err := os.ReadDir(filepath.Dir(path))
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+}
+
+// A saved cursor that a node refuses is told to be the saved one: nobody sees what a
+// file holds.
+func TestASavedCursorThatIsRefused(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *web) {
+		w.script("a", refuses(400, "bad_cursor"))
+		err := failed(t.Context(), w.client(nil, "a"), Keep(&memory{cursor: "c1.half"}))
+		require.ErrorIs(t, err, ErrBadCursor)
+		require.ErrorContains(t, err, "saved cursor")
+		err = failed(t.Context(), w.client(nil, "a"), Keep(&memory{}))
+		require.ErrorIs(t, err, ErrBadCursor)
+		require.NotContains(t, err.Error(), "saved cursor")
+	})
 }

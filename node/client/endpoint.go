@@ -13,10 +13,8 @@ import (
 func ParseEndpoint(s string) (string, error) {
 	wrong := func(what string) (string, error) { return "", fmt.Errorf("%w: endpoint %q: %s", ErrConfig, s, what) }
 	text := s
-	if _, port, err := net.SplitHostPort(s); err == nil {
-		if _, err := strconv.ParseUint(port, 10, 16); err == nil && !strings.Contains(s, "/") {
-			text = "http://" + s
-		}
+	if _, port, err := net.SplitHostPort(s); err == nil && port != "" && validPort(port) && !strings.Contains(s, "/") {
+		text = "http://" + s
 	}
 	u, err := url.Parse(text)
 	switch {
@@ -26,10 +24,18 @@ func ParseEndpoint(s string) (string, error) {
 		return wrong("want an http or https URL")
 	case u.Hostname() == "":
 		return wrong("no host")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+	case !validPort(u.Port()):
+		return wrong("want a port up to 65535")
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return wrong("want no user, query or fragment")
 	}
 	return strings.TrimRight(u.String(), "/"), nil
+}
+
+// validPort takes no port too.
+func validPort(port string) bool {
+	_, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil
 }
 
 // parseEndpoints reads a list. Blank items and repeated ones are left out.

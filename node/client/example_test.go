@@ -110,6 +110,29 @@ func ExampleClient_Follow() {
 	// {"packed":true,"picked":true}
 }
 
+// The status of a subject as it was at a cursor: here, after each batch of a feed.
+func ExampleAt() {
+	ctx := context.Background()
+	endpoint, stop := serve("warehouse")
+	defer stop()
+	c := client.New(client.Config{Endpoints: []string{endpoint}})
+	defer c.Close()
+	publish(ctx, c, `{"picked":true}`, `{"packed":true}`)
+	for batch, err := range c.Changes(ctx, client.Limit(1), client.Once()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		then, err := c.View(ctx, "order/42", client.At(batch.Cursor))
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(string(then.Status))
+	}
+	// Output:
+	// {"picked":true}
+	// {"packed":true,"picked":true}
+}
+
 // The status of every subject of a feed, with each update. To begin without the
 // whole history, list the subjects first and follow from the list's cursor.
 func ExampleClient_Rollup() {

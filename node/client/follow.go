@@ -176,11 +176,11 @@ func (f *follower) take(ctx context.Context, b *Batch) error {
 // compare asks a node for its view.
 func (f *follower) compare(ctx context.Context) error {
 	f.compared = time.Now()
-	place := readOptions{}
+	o := viewOptions{tag: f.etag}
 	if len(f.feed.cursor) <= longPlace {
-		place.atLeast = f.feed.cursor
+		o.atLeast = f.feed.cursor
 	}
-	v, err := f.c.view(ctx, f.subject, f.etag, place)
+	v, err := f.c.view(ctx, f.subject, o)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		if f.rolled().state.Updates() == 0 {

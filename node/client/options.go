@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// An option of Changes is a FeedOption, one of Subjects a ListOption, one of View,
-// History and Update a ReadOption. Some serve several.
+// An option of Changes is a FeedOption, one of Subjects a ListOption, one of View a
+// ViewOption, one of History a ReadOption. Some serve several.
 type (
 	FeedOption interface{ feed(*feedOptions) }
 	ListOption interface{ list(*listOptions) }
+	ViewOption interface{ view(*viewOptions) }
 	ReadOption interface{ read(*readOptions) }
 )
 
@@ -38,6 +39,13 @@ type listOptions struct {
 type readOptions struct {
 	atLeast string
 	wait    time.Duration
+}
+
+type viewOptions struct {
+	readOptions
+	at  string // a cursor
+	cut bool   // at was given
+	tag string // of a view that is not to be answered again, "" for none
 }
 
 // filter selects updates of a feed, or subjects of a list.
@@ -83,16 +91,17 @@ func Every(d time.Duration) FeedOption { return feedOption(func(f *feedOptions) 
 
 // Hold is how long a poll waits at a node for news, up to 55 s; the client takes
 // up to a quarter less, so that many do not come at once. A shorter one finds a
-// node that hangs sooner, and costs more requests. Default 30 s.
+// node that hangs sooner, and costs more requests. It has to be below the time after
+// which proxies in between cut a request without an answer. Default 30 s.
 func Hold(d time.Duration) FeedOption { return feedOption(func(f *feedOptions) { f.hold = d }) }
 
 // Once ends the feed, without an error, after the first batch that is up to date,
 // instead of waiting for more. That batch's cursor is kept too.
 func Once() FeedOption { return feedOption(func(f *feedOptions) { f.once = true }) }
 
-// Patience is how long a feed goes on without an answer before it ends with the
-// error; and where no endpoint has ever answered it, it ends at once, for then
-// they are likely wrong. Default 0: for ever, from the start.
+// Patience is how long a feed goes on trying, once a poll has failed, before it ends
+// with the error; and where no endpoint has ever answered it, it ends at once, for
+// then they are likely wrong. Default 0: for ever, from the start.
 func Patience(d time.Duration) FeedOption {
 	return feedOption(func(f *feedOptions) { f.patience = d })
 }
@@ -106,6 +115,20 @@ func (o LimitOption) list(l *listOptions) { l.limit = int(o) }
 // Limit bounds the updates of a batch, 1 to 10,000, or the subjects of a page, 1
 // to 1,000. Default 1,000.
 func Limit(n int) LimitOption { return LimitOption(n) }
+
+type viewOption func(*viewOptions)
+
+func (o viewOption) view(v *viewOptions) { o(v) }
+
+// At asks for the view as it was at a cursor, of whatever node, feed or list: of
+// those updates that the cursor has seen. It is the same whenever it is asked for,
+// unless a fork took some of them back. A node that has not all of them waits for
+// as long as Wait says, and is then passed over: ErrBehind where none has. Where the
+// cursor has seen nothing of the subject it is ErrNotFound. It does not go with
+// AtLeast.
+func At(cursor string) ViewOption {
+	return viewOption(func(v *viewOptions) { v.at, v.cut = cursor, true })
+}
 
 type listOption func(*listOptions)
 
@@ -121,6 +144,7 @@ func Ended() ListOption { return listOption(func(l *listOptions) { l.empty = tru
 type PlaceOption func(*readOptions)
 
 func (o PlaceOption) read(r *readOptions) { o(r) }
+func (o PlaceOption) view(v *viewOptions) { o(&v.readOptions) }
 func (o PlaceOption) list(l *listOptions) { o(&l.readOptions) }
 
 // AtLeast asks for an answer that holds these updates, or what a cursor has seen:
@@ -130,7 +154,7 @@ func AtLeast(idsOrCursor ...string) PlaceOption {
 	return func(r *readOptions) { r.atLeast = strings.Join(idsOrCursor, ",") }
 }
 
-// Wait is how long each node may wait for AtLeast, up to 55 s. Default 0.
+// Wait is how long each node may wait for AtLeast, or At, up to 55 s. Default 0.
 func Wait(d time.Duration) PlaceOption { return func(r *readOptions) { r.wait = d } }
 
 // The bounds of the interface.
@@ -166,6 +190,20 @@ func (r readOptions) query(q url.Values) {
 }
 
 func (r readOptions) check() error { return checkRange("Wait", r.wait, 0, maxWait) }
+
+func (v viewOptions) query(q url.Values) {
+	v.readOptions.query(q)
+	if v.cut {
+		q.Set("at", v.at) // an empty one is refused: it asks for something else than now
+	}
+}
+
+func (v viewOptions) check() error {
+	if v.cut && v.atLeast != "" {
+		return fmt.Errorf("%w: At does not go with AtLeast", ErrConfig)
+	}
+	return v.readOptions.check()
+}
 
 func (l *listOptions) query(page string, limit int) url.Values {
 	q := url.Values{"limit": {strconv.Itoa(limit)}}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -68,10 +70,14 @@ func (c *Client) Publish(ctx context.Context, d Draft) (*Receipt, error) {
 	return r, nil
 }
 
-// body writes the draft. encoding/json would rewrite the delta.
+// body writes the draft. encoding/json would rewrite the delta, and what is not
+// UTF-8: into another subject, or another key.
 func (d *Draft) body() ([]byte, error) {
-	if !json.Valid(d.Delta) {
-		return nil, fmt.Errorf("delta is not JSON")
+	switch {
+	case !json.Valid(d.Delta):
+		return nil, errors.New("delta is not JSON")
+	case !utf8.ValidString(d.Subject) || !utf8.ValidString(d.Key) || !utf8.ValidString(d.Authority):
+		return nil, errors.New("subject, key and authority have to be UTF-8")
 	}
 	b := []byte{'{'}
 	for _, f := range []struct {

@@ -36,22 +36,25 @@ type View struct {
 }
 
 // View asks for the view of a subject, ErrNotFound if nothing was ever said of it.
-func (c *Client) View(ctx context.Context, subject string, options ...ReadOption) (*View, error) {
-	r, err := readQuery(options)
-	if err != nil {
+func (c *Client) View(ctx context.Context, subject string, options ...ViewOption) (*View, error) {
+	o := viewOptions{}
+	for _, option := range options {
+		option.view(&o)
+	}
+	if err := o.check(); err != nil {
 		return nil, err
 	}
-	return c.view(ctx, subject, "", r)
+	return c.view(ctx, subject, o)
 }
 
 // view asks for a view, unless it is still that of the tag: then it is nil.
-func (c *Client) view(ctx context.Context, subject, tag string, r readOptions) (*View, error) {
+func (c *Client) view(ctx context.Context, subject string, o viewOptions) (*View, error) {
 	v := &View{}
-	request := Request{Path: subjectPath("subjects", subject), Query: url.Values{}, Wait: r.wait}
-	r.query(request.Query)
-	if tag != "" {
+	request := Request{Path: subjectPath("subjects", subject), Query: url.Values{}, Wait: o.wait}
+	o.query(request.Query)
+	if o.tag != "" {
 		// A wait would be for another view, and this is a question of now.
-		request.Header = http.Header{"If-None-Match": {`"` + tag + `"`}}
+		request.Header = http.Header{"If-None-Match": {`"` + o.tag + `"`}}
 	}
 	a, err := c.round(ctx, request, func(a *Answer) error {
 		if a.Status == http.StatusNotModified {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -86,10 +87,20 @@ func (w *web) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 
 // serve starts a server under a name. stop cuts all its connections.
 func (w *web) serve(name string, h http.Handler) (stop func()) {
-	s := &site{conns: make(chan net.Conn), done: make(chan struct{})}
 	server := &http.Server{Handler: h}
+	return w.serveBy(name, server, server.Serve)
+}
+
+// serveTLS is serve with TLS, and so with HTTP/2.
+func (w *web) serveTLS(name string, h http.Handler, certificates []tls.Certificate) (stop func()) {
+	server := &http.Server{Handler: h, TLSConfig: &tls.Config{Certificates: certificates}}
+	return w.serveBy(name, server, func(l net.Listener) error { return server.ServeTLS(l, "", "") })
+}
+
+func (w *web) serveBy(name string, server *http.Server, serve func(net.Listener) error) (stop func()) {
+	s := &site{conns: make(chan net.Conn), done: make(chan struct{})}
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = server.Serve(s) })
+	wg.Go(func() { _ = serve(s) })
 	w.mu.Lock()
 	w.sites[name] = s
 	w.mu.Unlock()
@@ -115,7 +126,8 @@ func (w *web) finally(stop func()) {
 
 // client returns a client of the servers of these names.
 func (w *web) client(change func(*Config), names ...string) *Client {
-	transport := &http.Transport{DialContext: w.dial, IdleConnTimeout: idleConnection}
+	transport := newTransport()
+	transport.Proxy, transport.DialContext = nil, w.dial
 	cfg := Config{InOrder: true, Transport: transport}
 	for _, name := range names {
 		cfg.Endpoints = append(cfg.Endpoints, "http://"+name)

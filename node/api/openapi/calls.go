@@ -156,4 +156,4 @@ HEAD works wherever GET does, and has no body. OPTIONS answers 204 with Allow. A
 
 What a browser sends for a page of another site is 403 not_allowed, unless it is GET, HEAD or OPTIONS. A parameter or field that is unknown, given twice or out of its range is 400 bad_request.
 
-While an agent opens its store, everything but /healthz is answered 503 not_ready with the reason "starting".`
+While an agent opens its store, everything but /healthz is answered 503 not_ready with the reason "starting". One connection too many to an agent is answered 429 busy with Retry-After, whatever it asks for and before that is read; this answer alone has no Tidings-Node and Tidings-Converged.`
