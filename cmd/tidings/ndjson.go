@@ -111,7 +111,10 @@ func (c *publishCmd) stream(s *session, asks *client.Client) error {
 	lines := make(chan streamLine, maxBatchLines)
 	go readLines(ctx, in, lines)
 	err := p.run(ctx, lines)
-	if err := errors.Join(err, p.out.Flush()); err != nil {
+	if flushed := p.out.Flush(); err == nil {
+		err = flushed // else it may be the same once more
+	}
+	if err != nil {
 		return err
 	}
 	if p.failed > 0 {

@@ -70,25 +70,30 @@ const maxDeltaFile = 4 << 20
 
 // readDelta reads the delta that an argument stands for.
 func (s *session) readDelta(arg string) (json.RawMessage, error) {
-	var text []byte
-	var err error
+	text, from := []byte(arg), io.Reader(nil)
 	switch path, isFile := strings.CutPrefix(arg, "@"); {
 	case arg == "-":
-		text, err = io.ReadAll(io.LimitReader(s.in, maxDeltaFile))
+		from = s.in
 	case isFile:
-		var f *os.File
-		if f, err = os.Open(path); err == nil {
-			defer f.Close()
-			text, err = io.ReadAll(io.LimitReader(f, maxDeltaFile))
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, usagef("delta: %w", err)
 		}
-	default:
-		text = []byte(arg)
+		defer f.Close()
+		from = f
 	}
-	if err != nil {
-		return nil, usagef("delta: %w", err)
+	if from != nil {
+		var err error
+		if text, err = io.ReadAll(io.LimitReader(from, maxDeltaFile+1)); err != nil {
+			return nil, usagef("delta: %w", err)
+		}
 	}
-	if !json.Valid(text) {
-		return nil, usagef("delta: not JSON")
+	if len(text) > maxDeltaFile {
+		return nil, usagef("delta: more than %d bytes, and a node takes at most %d", maxDeltaFile, chain.MaxDelta)
+	}
+	var whole json.RawMessage
+	if err := json.Unmarshal(text, &whole); err != nil {
+		return nil, usagef("delta: not JSON: %w", err)
 	}
 	return text, nil
 }
@@ -139,6 +144,9 @@ func (c *publishCmd) one(s *session, asks *client.Client, d client.Draft) error 
 	}
 	switch {
 	case err != nil:
+		if !r.Unchanged {
+			s.say("published as %s", r.ID) // which is to be read nowhere else
+		}
 		return err
 	case r.Unchanged:
 		s.say("unchanged: the status says this already")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -209,4 +211,31 @@ func TestPublishStreamUnreachable(t *testing.T) {
 	callWith(t, `{"subject":"a","delta":{}}`, nil, "publish", "--ndjson", "-", "--endpoints", nobody(t)).
 		want(t, exitUnreachable, "", "no node answered")
 	callWith(t, "", nil, "publish", "--ndjson", "-", "--endpoints", nobody(t)).want(t, exitDone, "", "")
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// What cannot be printed is told, once, and is no wrong usage; nor is an ID lost by it.
+func TestStandardOutputIsFull(t *testing.T) {
+	f := newFake(t, answers(201, receipt))
+	many := newFake(t, answers(200, `{"status":201,"line":1,`+receipt[1:]+"\n"))
+	for _, c := range []struct {
+		in   string
+		args []string
+		want string
+	}{
+		{"", []string{"publish", "a", "{}", "--endpoints", f.server.URL}, "tidings: published as 00000000000000000000000004.2\ntidings: no space left on device\n"},
+		{`{"subject":"a","delta":{}}`, []string{"publish", "--ndjson", "-", "--endpoints", many.server.URL}, "tidings: no space left on device\n"},
+		{"", []string{"publish", "--help"}, "tidings: no space left on device\n"},
+		{"", []string{"version"}, "tidings: no space left on device\n"},
+	} {
+		var said bytes.Buffer
+		status := run(t.Context(), &process{in: strings.NewReader(c.in), out: full{}, err: &said, getenv: func(string) string { return "" }}, c.args)
+		if status != exitFailed || said.String() != c.want {
+			t.Errorf("%q: status %d, %q, want %q", c.args, status, said.String(), c.want)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"time"
 
@@ -50,12 +51,13 @@ func (c *watchCmd) Run(s *session) error {
 	if c.Once {
 		options = append(options, client.Once())
 	}
+	kept := "" // where it begins, by the file
 	if c.CursorFile != "" {
 		if err := checkReplaceable(c.CursorFile); err != nil {
 			return usagef("--cursor-file: %w", err)
 		}
 		place := client.CursorFile(c.CursorFile)
-		if _, err := place.Load(s.ctx); err != nil {
+		if kept, err = place.Load(s.ctx); err != nil {
 			return usagef("--cursor-file: %w", err)
 		}
 		options = append(options, client.Keep(place))
@@ -65,6 +67,9 @@ func (c *watchCmd) Run(s *session) error {
 	for b, err := range asks.Changes(s.ctx, options...) {
 		if err == nil {
 			err = w.print(b)
+		}
+		if kept != "" && (errors.Is(err, client.ErrBadCursor) || errors.Is(err, client.ErrGone)) {
+			err = fmt.Errorf("--cursor-file %s: %w; to begin anew, remove it or name another file", c.CursorFile, err)
 		}
 		if err != nil {
 			return unlessInterrupted(s, err)

@@ -193,3 +193,14 @@ func TestWatchSavesTheCursorAfterTheLines(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+// A cursor that a node refuses is told by the file that it is from, and what to do about it.
+func TestWatchNamesTheFileOfABadCursor(t *testing.T) {
+	for code, status := range map[string]int{"bad_cursor": exitFailed, "gone": exitGone} {
+		f := newFake(t, refuses(map[string]int{"bad_cursor": 400, "gone": 410}[code], code))
+		place := writeFile(t, "place", "c1.torn\n")
+		call(t, "watch", "--once", "--cursor-file", place, "--endpoints", f.server.URL).
+			want(t, status, "", "--cursor-file "+place+": "+code+": because of "+code+"; to begin anew, remove it or name another file")
+		call(t, "watch", "--once", "--since", "c1.torn", "--endpoints", f.server.URL).want(t, status, "", "tidings: "+code)
+	}
+}

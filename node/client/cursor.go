@@ -35,10 +35,17 @@ const maxCursor = 8 << 20
 
 // Load reads the file. One that is absent or empty holds nothing yet.
 func (f cursorFile) Load(context.Context) (string, error) {
-	file, err := os.Open(string(f))
+	// A pipe would hold the opening up, and Save would take a device's place.
+	info, err := os.Stat(string(f))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
+	} else if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: no regular file", f)
 	}
+	if err != nil {
+		return "", err
+	}
+	file, err := os.Open(string(f))
 	if err != nil {
 		return "", err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -72,6 +73,12 @@ func (c *Client) Publish(ctx context.Context, d Draft) (*Receipt, error) {
 func (d *Draft) body() ([]byte, error) {
 	if !json.Valid(d.Delta) {
 		return nil, fmt.Errorf("delta is not JSON")
+	}
+	for name, text := range map[string]string{"subject": d.Subject, "key": d.Key, "authority": d.Authority} {
+		// encoding/json would make another text of it: another subject or key.
+		if !utf8.ValidString(text) {
+			return nil, fmt.Errorf("%s %q is not UTF-8", name, text)
+		}
 	}
 	b := []byte{'{'}
 	for _, f := range []struct {
