@@ -35,10 +35,6 @@ func (c *publishCmd) Help() string {
 
 // Run publishes one update, or a stream of them.
 func (c *publishCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
 	if c.Ack != nil && (*c.Ack < 1 || *c.Ack > maxAck) {
 		return usagef("--ack: want 1 to %d, got %d", maxAck, *c.Ack)
 	}
@@ -46,7 +42,7 @@ func (c *publishCmd) Run(s *session) error {
 		if c.Subject != "" || len(c.Dep) > 0 {
 			return usagef("--ndjson takes subjects and deps from its lines: give neither SUBJECT nor --dep")
 		}
-		return c.stream(s, asks)
+		return c.stream(s)
 	}
 	if c.Subject == "" || c.Delta == "" {
 		return usagef("want SUBJECT and JSON, or --ndjson FILE")
@@ -59,10 +55,11 @@ func (c *publishCmd) Run(s *session) error {
 		}
 		d.Deps = append(d.Deps, id)
 	}
+	var err error
 	if d.Delta, err = s.readDelta(c.Delta); err != nil {
 		return err
 	}
-	return c.one(s, asks, d)
+	return c.one(s, d)
 }
 
 // maxDeltaFile bounds what is read of a delta, well above what a node takes.
@@ -126,7 +123,11 @@ const (
 	maxAck = 64
 )
 
-func (c *publishCmd) one(s *session, asks *client.Client, d client.Draft) error {
+func (c *publishCmd) one(s *session, d client.Draft) error {
+	asks, err := c.client(s)
+	if err != nil {
+		return err
+	}
 	if d.Key == "" {
 		d.Key = rand.Text()
 	}

@@ -50,8 +50,13 @@ func TestPublishWaitsForANodeThatAsksForIt(t *testing.T) {
 		if code == "busy" {
 			status = 429
 		}
-		f := newFake(t, refuses(status, code), answers(201, receipt))
-		call(t, "publish", "a", `{}`, "--endpoints", f.server.URL).want(t, exitDone, "004.2", "")
+		f := newFake(t, refuses(status, code), refuses(status, code), answers(201, receipt))
+		// Meanwhile it says, once, what it waits for.
+		o := call(t, "publish", "a", `{}`, "--endpoints", f.server.URL)
+		o.want(t, exitDone, "004.2", "")
+		if want := "tidings: " + f.server.URL + ": " + code + ": because of " + code + "; asking again for up to 10s\n"; o.err != want {
+			t.Errorf("standard error: %q, want %q", o.err, want)
+		}
 		stays := newFake(t, refuses(status, code))
 		call(t, "publish", "a", `{}`, "--timeout", "200ms", "--endpoints", stays.server.URL).want(t, exitFailed, "", code)
 	}
@@ -185,7 +190,7 @@ func TestPublishStreamOfManyBatches(t *testing.T) {
 // A result is the node's own text, but for the number of its line.
 func TestPublishStreamResultsAsGiven(t *testing.T) {
 	for _, c := range []struct{ given, want string }{
-		{`{"status":201,"line":1,"id":"x.2","subject":"<é>","acks":0}`, `{"status":201,"line":70,"id":"x.2","subject":"<é>","acks":0}`},
+		{`{"status":201,"line":1,"id":"00000000000000000000000004.2","subject":"<é>","acks":0}`, `{"status":201,"line":70,"id":"00000000000000000000000004.2","subject":"<é>","acks":0}`},
 		{`{"z":{"line":5},"line" : 1 ,"a":[1.50]}`, `{"z":{"line":5},"line" : 70 ,"a":[1.50]}`},
 		{`{"status":400}`, `{"status":400,"line":70}`},
 		{`{}`, `{"line":70}`},
@@ -201,10 +206,10 @@ func TestPublishStreamResultsAsGiven(t *testing.T) {
 		}
 	}
 	f := newFake(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
-		fmt.Fprintln(w, `{"status":201,"line":1,"id":"x.2","subject":"b","acks":0}`)
+		fmt.Fprintln(w, `{"status":201,"line":1,"id":"00000000000000000000000004.2","subject":"b","acks":0}`)
 	})
 	callWith(t, "\n\n"+`{"subject":"b","delta":{}}`, nil, "publish", "--ndjson", "-", "-o", "json", "--endpoints", f.server.URL).
-		want(t, exitDone, `{"status":201,"line":3,"id":"x.2","subject":"b","acks":0}`+"\n", "")
+		want(t, exitDone, `{"status":201,"line":3,"id":"00000000000000000000000004.2","subject":"b","acks":0}`+"\n", "")
 }
 
 func TestPublishStreamUnreachable(t *testing.T) {

@@ -34,11 +34,6 @@ const watchHold = 10 * time.Second
 
 // Run follows the feed until it is interrupted.
 func (c *watchCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
-	defer asks.Close()
 	switch {
 	case c.Subject != "" && c.Prefix != "":
 		return usagef("want a SUBJECT or --prefix, not both")
@@ -57,11 +52,17 @@ func (c *watchCmd) Run(s *session) error {
 			return usagef("--cursor-file: %w", err)
 		}
 		place := client.CursorFile(c.CursorFile)
+		var err error
 		if kept, err = place.Load(s.ctx); err != nil {
 			return usagef("--cursor-file: %w", err)
 		}
 		options = append(options, client.Keep(place))
 	}
+	asks, err := c.client(s)
+	if err != nil {
+		return unlessInterrupted(s, err)
+	}
+	defer asks.Close()
 	w := &watcher{s: s, subject: c.Subject, out: bufio.NewWriter(s.out), roll: asks.Rollup()}
 	w.roll.Patience = c.Timeout
 	for b, err := range asks.Changes(s.ctx, options...) {

@@ -15,11 +15,11 @@ import (
 // updateText is an update as a node writes it, made at a time in milliseconds.
 func updateText(seq, time int, subject, delta string) string {
 	return fmt.Sprintf(`{"id":"%s.%d","subject":%q,"authority":"a","time":%q,"hlc":"%016x","deps":[],"delta":%s}`,
-		strings.Repeat("0", 26), seq, subject, timeText(time), time<<16, delta)
+		strings.Repeat("0", 26), seq, subject, millisText(time), time<<16, delta)
 }
 
-// timeText is how a time of up to 999 ms is written.
-func timeText(ms int) string { return fmt.Sprintf("1970-01-01T00:00:00.%03dZ", ms) }
+// millisText is how a time of up to 999 ms is written.
+func millisText(ms int) string { return fmt.Sprintf("1970-01-01T00:00:00.%03dZ", ms) }
 
 func batchText(cursor string, upToDate bool, updates ...string) string {
 	return fmt.Sprintf(`{"updates":[%s],"cursor":%q,"up_to_date":%t,"behind":[],"converged":true}`,

@@ -159,8 +159,9 @@ func (c *Client) insist(ctx context.Context, e *endpoint, r Request) (a *Answer,
 		case failed == nil && !got.later():
 			return got, false, nil
 		case failed == nil:
-			a = got
 			pause = max(pause, got.retryAfter())
+			c.tell(Event{Kind: PublishDeferred, Endpoint: e.url, Err: got.Err(), Retry: pause}, a == nil)
+			a = got
 		case reached:
 			a, sent, lost = nil, true, failed
 		case a == nil && !sent:
