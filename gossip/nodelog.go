@@ -111,11 +111,13 @@ func kindOfLine(component, text string) string {
 
 // usual tells warnings and errors that a healthy mesh gives too: a node that
 // was restarted answers for its earlier start; it stops; one that has just
-// failed is still sent to; a busy machine is suspected for a moment.
+// failed is still sent to; a busy machine is suspected for a moment; those that
+// stop together have soon nobody left to tell.
 func usual(text string) bool {
 	for _, begin := range []string{
 		"Got ping for unexpected node",
 		"Shutdown without a Leave",
+		"timeout waiting for leave broadcast",
 		"Refuting a suspect message",
 		"Failed fallback TCP ping",
 		"Failed to send gossip to",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain/store"
@@ -114,14 +115,19 @@ func (n *Node) askPeers(quit context.Context, unchanged bool) core.Step {
 	defer tick.Stop()
 	r := core.NewRecovery(n.info.Origin, unchanged, n.cfg.RecoverWait, n.waitsSince())
 	for {
-		l := r.Look(n.now(), n.ownElsewhere(), n.archive)
+		peers := n.ownElsewhere()
+		l := r.Look(n.now(), peers, n.archive)
 		for _, c := range l.Fetch {
 			n.log.Error("a peer says that it holds another update of this node's chain: it has to show it", "peer", c.Peer, "seq", c.Seq)
 			n.mesh.exchange.Fetch(c.Peer, gossip.Range{Origin: n.info.Origin, From: c.Seq, To: c.Seq})
 		}
 		switch {
 		case l.Unanswered:
-			n.log.Warn("no peer that holds this node's chain answered; the data directory is unchanged, so it goes on from there",
+			level := slog.LevelWarn
+			if len(peers.Live) == 0 {
+				level = slog.LevelInfo // readiness warns that nobody is there at all
+			}
+			n.log.Log(context.Background(), level, "no peer that holds this node's chain answered; the data directory is unchanged, so it goes on from there",
 				"waited", n.cfg.RecoverWait, "seq", n.archive.Head(n.info.Origin).Seq)
 		case l.Waits:
 			n.log.Warn("peers have more of this node's chain than is here: nothing is published until it is back",

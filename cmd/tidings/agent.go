@@ -112,6 +112,8 @@ func (a *agent) start(ctx context.Context, f *agentFlags) error {
 	}
 	front := &front{node: cmp.Or(nameIn(f.DataDir), cfg.Name, cfg.DefaultName)}
 	a.serve(listener, front)
+	// To open may take a while: salvage, and peers that have to be asked.
+	a.log.Info("starting", slog.String("http", listener.Addr().String()), slog.String("data_dir", f.DataDir))
 	cfg.OnHandler = front.open
 	n, err := node.Open(ctx, cfg)
 	if err != nil {

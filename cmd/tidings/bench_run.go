@@ -45,7 +45,7 @@ func newBench(s *session, c *benchCmd) (*bench, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: c.Callers + 1}
 	names := map[string]string{}
 	for _, endpoint := range c.Endpoints {
-		asks, err := newClientOver(&clientFlags{Endpoints: []string{endpoint}, Timeout: c.Timeout, TokenFile: c.TokenFile}, transport)
+		asks, err := newClient(&clientFlags{Endpoints: []string{endpoint}, Timeout: c.Timeout, TokenFile: c.TokenFile}, client.Config{Transport: transport})
 		if err != nil {
 			return nil, err
 		}

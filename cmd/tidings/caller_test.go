@@ -161,3 +161,28 @@ func TestCheckForMonitors(t *testing.T) {
 	call(t, "check", "--max-lag=-1", "--endpoints", node).want(t, exitUsage, "", "--max-lag: want 0 or more")
 	call(t, "check", "--endpoints", newFake(t, refuses(404, "not_found")).server.URL).want(t, exitFailed, "", "does not tell how it is")
 }
+
+// A script that has started a node need not poll for it.
+func TestWaitForANode(t *testing.T) {
+	starts := []func(http.ResponseWriter, *http.Request, []byte){hangsUp, refuses(503, "not_ready"), answers(502, "<html>"), answers(200, `{"updates":[],"cursor":"c1.A"}`), answers(200, meshAnswer)}
+	f := newFake(t, starts...)
+	call(t, "lag", "--wait", "20s", "--endpoints", f.server.URL).want(t, exitDone, "ORIGIN", "")
+	if got := f.requests(); len(got) != len(starts) || got[0].uri != "/v1/changes?since=now" {
+		t.Errorf("requests: %+v", got)
+	}
+	call(t, "lag", "--endpoints", newFake(t, starts...).server.URL).want(t, exitUnreachable, "", "no node answered")
+	call(t, "lag", "--wait", "150ms", "--endpoints", nobody(t)).want(t, exitUnreachable, "", "no node answered")
+	// A refusal is an answer.
+	call(t, "lag", "--wait", "20s", "--endpoints", newFake(t, refuses(401, "unauthorized")).server.URL).want(t, exitFailed, "", "unauthorized")
+	// Wrong usage is told before anything is waited for.
+	call(t, "verify", "x", "--wait", "20s", "--endpoints", nobody(t)).want(t, exitUsage, "", "origin")
+	call(t, "lag", "--wait=-1s").want(t, exitUsage, "", "--wait: want 0 or more")
+
+	apart := refuses(503, "not_ready")
+	f = newFake(t, hangsUp, apart, answers(502, "<html>"), answers(200, "{}"))
+	call(t, "check", "--wait", "20s", "--endpoints", f.server.URL).want(t, exitDone, "OK", "")
+	o := call(t, "check", "--wait", "150ms", "--endpoints", newFake(t, apart).server.URL)
+	if o.want(t, exitFailed, "FAILED", ""); strings.Count(o.out, "\n") != 1 {
+		t.Errorf("got\n%s", o.out)
+	}
+}

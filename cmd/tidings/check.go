@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
@@ -25,14 +26,18 @@ func (c *checkCmd) Help() string {
 
 // Run prints how a node is; the exit status is for monitors.
 func (c *checkCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
 	if c.MaxLag != nil && *c.MaxLag < 0 {
 		return usagef("--max-lag: want 0 or more, got %d", *c.MaxLag)
 	}
-	result, err := c.ask(s, asks)
+	asks, err := newClient(&c.clientFlags, client.Config{})
+	if err != nil {
+		return err
+	}
+	var result *readiness
+	c.waits(s, func() bool {
+		result, err = c.ask(s, asks)
+		return err == nil && result.OK
+	})
 	if err != nil {
 		return err
 	}
@@ -90,17 +95,17 @@ func notReadiness(endpoint string, err error) error {
 func (c *checkCmd) askLag(s *session, r *readiness) error {
 	same := c.clientFlags
 	same.Endpoints = []string{r.Endpoint}
-	asks, err := newClient(&same)
+	asks, err := newClient(&same, client.Config{})
 	if err != nil {
 		return err
 	}
-	var m meshJSON
+	var m reply.Mesh
 	if _, err := get(s.ctx, asks, "/v1/mesh", nil, &m); err != nil {
 		return err
 	}
 	lag, held := uint64(0), uint64(0)
 	for i := range m.Chains {
-		lag += m.Chains[i].lag()
+		lag += lagOf(&m.Chains[i])
 		held += m.Chains[i].Held
 	}
 	r.Lag, r.Held, r.Converged = &lag, &held, m.Converged
@@ -109,18 +114,15 @@ func (c *checkCmd) askLag(s *session, r *readiness) error {
 
 // readiness is what `check` found.
 type readiness struct {
-	OK        bool   `json:"ok"`
-	Endpoint  string `json:"endpoint"`
-	Node      string `json:"node"`
-	Ready     bool   `json:"ready"`
-	Converged bool   `json:"converged"`
-	Reason    string `json:"reason,omitempty"`
-	Progress  *struct {
-		Have uint64 `json:"have"`
-		Want uint64 `json:"want"`
-	} `json:"progress,omitempty"`
-	Lag  *uint64 `json:"lag,omitempty"` // updates, where it was asked for
-	Held *uint64 `json:"held,omitempty"`
+	OK        bool            `json:"ok"`
+	Endpoint  string          `json:"endpoint"`
+	Node      string          `json:"node"`
+	Ready     bool            `json:"ready"`
+	Converged bool            `json:"converged"`
+	Reason    string          `json:"reason,omitempty"`
+	Progress  *reply.Progress `json:"progress,omitempty"`
+	Lag       *uint64         `json:"lag,omitempty"` // updates, where it was asked for
+	Held      *uint64         `json:"held,omitempty"`
 
 	maxLag *int
 }

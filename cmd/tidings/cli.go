@@ -47,6 +47,7 @@ type clientFlags struct {
 	Endpoints []string      `default:"http://127.0.0.1:7980" placeholder:"URL" help:"Nodes to ask: the next one where one does not answer."`
 	Timeout   time.Duration `default:"10s" placeholder:"D" help:"How long one node may take to answer; 0 waits for ever."`
 	TokenFile string        `placeholder:"FILE" help:"File with the bearer token to send."`
+	Wait      time.Duration `placeholder:"D" help:"How long to ask again until a node answers, as one that starts will soon; 0 asks once. A check waits until it is met."`
 }
 
 // environmentName is the variable that gives a flag its value.

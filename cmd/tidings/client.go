@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -12,23 +11,55 @@ import (
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
-// newClient is the client of a command. It begins with the endpoint that is named
-// first, so that what a script asks for comes from where it says.
-func newClient(f *clientFlags) (*client.Client, error) { return newClientOver(f, nil) }
+// client is the client of a command, once one of the endpoints serves, for as long
+// as --wait says. The command's own flags have been checked before.
+func (f *clientFlags) client(s *session) (*client.Client, error) {
+	said := false
+	asks, err := newClient(f, client.Config{Notify: func(e client.Event) {
+		if e.Kind == client.PublishDeferred && !said {
+			said = true // which nothing else touches: a command publishes one request at a time
+			s.say("%s: %s; asking again for up to %s", e.Endpoint, plain(e.Err.Error()), f.Timeout)
+		}
+	}})
+	if err != nil || f.Wait == 0 {
+		return asks, err
+	}
+	// What little every node serves that is open, also if it is not ready.
+	probe := client.Request{Path: "/v1/changes", Query: url.Values{"since": {"now"}}}
+	f.waits(s, func() bool {
+		_, err := asks.Do(s.ctx, probe)
+		return !client.Transient(err)
+	})
+	return asks, s.ctx.Err()
+}
 
-// newClientOver is the same over a transport; nil is one of its own.
-func newClientOver(f *clientFlags, over http.RoundTripper) (*client.Client, error) {
+// waitEvery is how often --wait looks.
+const waitEvery = 100 * time.Millisecond
+
+// waits looks until it is done, --wait is over, or the command is interrupted.
+func (f *clientFlags) waits(s *session, look func() (done bool)) {
+	for end := time.Now().Add(f.Wait); !look() && time.Until(end) > 0; {
+		if sleep(s.ctx, waitEvery) != nil {
+			return
+		}
+	}
+}
+
+// newClient begins with the endpoint that is named first, so that what a script asks
+// for comes from where it says. The rest of its configuration is cfg.
+func newClient(f *clientFlags, cfg client.Config) (*client.Client, error) {
 	if f.Timeout < 0 {
 		return nil, usagef("--timeout: want 0 or more, got %s", f.Timeout)
+	}
+	if f.Wait < 0 {
+		return nil, usagef("--wait: want 0 or more, got %s", f.Wait)
 	}
 	token, err := readToken(f.TokenFile)
 	if err != nil {
 		return nil, err
 	}
-	cfg := client.Config{
-		Endpoints: f.Endpoints, InOrder: true, Timeout: f.Timeout, Token: token,
-		MaxAnswer: maxAnswer, UserAgent: "tidings/" + build().Version, Transport: over,
-	}
+	cfg.Endpoints, cfg.InOrder, cfg.Timeout, cfg.Token = f.Endpoints, true, f.Timeout, token
+	cfg.MaxAnswer, cfg.UserAgent = maxAnswer, "tidings/"+build().Version
 	if f.Timeout == 0 {
 		cfg.Timeout = -1
 	}

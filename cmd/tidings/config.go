@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
@@ -56,6 +57,9 @@ func environment(getenv func(string) string) kong.Resolver {
 			return nil, nil
 		}
 		if v := getenv(environmentName(flag.Name)); v != "" {
+			if !utf8.ValidString(v) {
+				return nil, fmt.Errorf("%s: %q is not UTF-8", environmentName(flag.Name), v)
+			}
 			return v, nil
 		}
 		return nil, nil

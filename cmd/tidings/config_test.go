@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -222,7 +223,11 @@ func TestWrongUsage(t *testing.T) {
 		{"no token file", nil, []string{"lag", "--token-file", "/nowhere/at/all"}, "--token-file"},
 		{"two tokens", nil, []string{"lag", "--token-file", writeFile(t, "token", "a\nb\n")}, "--token-file"},
 		{"bad dep", nil, []string{"publish", "a", "{}", "--dep", "x"}, "--dep"},
-		{"delta is not JSON", nil, []string{"publish", "a", "{"}, "not JSON"},
+		{"delta is not JSON", nil, []string{"publish", "a", "{"}, "delta: not JSON: unexpected end"},
+		{"delta is too long", nil, []string{"publish", "a", "@" + writeFile(t, "delta", strings.Repeat(" ", maxDeltaFile+1))}, "delta: more than 4194304 bytes, and a node takes at most 65536"},
+		{"subject is not UTF-8", nil, []string{"publish", "a\xff", "{}"}, `argument "a\xff" is not UTF-8`},
+		{"flag is not UTF-8", nil, []string{"publish", "a", "{}", "--key=\xfe"}, `argument "--key=\xfe" is not UTF-8`},
+		{"variable is not UTF-8", map[string]string{"TIDINGS_KEY": "\xfe"}, []string{"publish", "a", "{}"}, `TIDINGS_KEY: "\xfe" is not UTF-8`},
 		{"no such delta file", nil, []string{"publish", "a", "@/nowhere/at/all"}, "/nowhere/at/all"},
 		{"no delta", nil, []string{"publish", "a"}, "JSON"},
 		{"no such ndjson", nil, []string{"publish", "--ndjson", "/nowhere/at/all"}, "/nowhere/at/all"},
@@ -245,6 +250,8 @@ func TestWrongUsage(t *testing.T) {
 		{"negative interval", nil, []string{"watch", "--interval=-1s"}, "--interval"},
 		{"cursor file nowhere", nil, []string{"watch", "--once", "--cursor-file", "/nowhere/at/all"}, "--cursor-file"},
 		{"cursor file a directory", nil, []string{"watch", "--once", "--cursor-file", t.TempDir()}, "is a directory"},
+		{"cursor file a device", nil, []string{"watch", "--once", "--cursor-file", os.DevNull}, "no regular file"},
+		{"address file a device", nil, []string{"agent", "--addr-file", os.DevNull}, "no regular file"},
 		{"address file nowhere", nil, []string{"agent", "--addr-file", "/nowhere/at/all"}, "--addr-file"},
 		{"bad origin", nil, []string{"verify", "xyz"}, "origin"},
 		{"negative limit", nil, []string{"ls", "--limit=-1"}, "--limit"},

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
@@ -203,7 +204,7 @@ func (d *demo) same(since time.Time) error {
 }
 
 // view gets a subject at a node, waiting until an update is applied there.
-func (d *demo) view(n *demoNode, subject, atLeast string) (*viewJSON, *client.Answer, error) {
+func (d *demo) view(n *demoNode, subject, atLeast string) (*reply.View, *client.Answer, error) {
 	query := url.Values{}
 	if atLeast != "" {
 		query = url.Values{"at_least": {atLeast}, "wait": {demoWait.String()}}
@@ -212,7 +213,7 @@ func (d *demo) view(n *demoNode, subject, atLeast string) (*viewJSON, *client.An
 	if err != nil {
 		return nil, nil, err
 	}
-	var v viewJSON
+	var v reply.View
 	return &v, a, a.Decode(&v)
 }
 

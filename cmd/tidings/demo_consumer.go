@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
@@ -119,7 +119,7 @@ func (d *demo) history(subject string) error {
 			continue
 		}
 		first = a.Body
-		var h historyJSON
+		var h reply.History
 		if err := a.Decode(&h); err != nil {
 			return err
 		}
@@ -127,9 +127,9 @@ func (d *demo) history(subject string) error {
 		for _, u := range h.Updates {
 			after := ""
 			if len(u.Deps) > 0 {
-				after = "  after " + d.ids(u.Deps)
+				after = "  after " + d.ids(idTexts(u.Deps))
 			}
-			d.line("%s  %-12s %s%s", strings.TrimSuffix(u.Time[11:], "Z"), d.id(u.ID), u.Delta, after)
+			d.line("%s  %-12s %s%s", u.Time.UTC().Format("15:04:05.000"), d.id(u.ID.String()), u.Delta, after)
 		}
 	}
 	return nil

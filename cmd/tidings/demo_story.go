@@ -103,10 +103,3 @@ func (d *demo) publish(l *demoLine) error {
 	}
 	return nil
 }
-
-func idTexts(ids []chain.ID) (all []string) {
-	for _, id := range ids {
-		all = append(all, id.String())
-	}
-	return all
-}

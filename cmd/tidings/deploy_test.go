@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -100,6 +102,32 @@ func TestDeployedContainer(t *testing.T) {
 	require.NotNil(t, run)
 	understood(t, append(entry, strings.Fields(run[1])...)...)
 	require.Contains(t, file, "CGO_ENABLED=0 go build", "nothing is there to link with")
+}
+
+// TestAbortIsNoWrongUsage: a program that the watchdog aborts, or that panics, is
+// started again. Go's would end with the status of wrong usage, for which the unit
+// does not, but for what it sets.
+func TestAbortIsNoWrongUsage(t *testing.T) {
+	unit := deployed(t, "tidings.service")
+	require.Contains(t, unit, "\nRestartPreventExitStatus=2\n")
+	set := regexp.MustCompile(`(?m)^Environment=(.*)$`).FindStringSubmatch(unit)
+	require.NotNil(t, set)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	said, w, err := os.Pipe()
+	require.NoError(t, err)
+	agent := &exec.Cmd{Path: self, Args: []string{"tidings", "agent", "--bind", "127.0.0.1:0", "--http", "127.0.0.1:0"}, Dir: t.TempDir(), Env: append(os.Environ(), set[1]), Stderr: w}
+	require.NoError(t, agent.Start())
+	require.NoError(t, w.Close())
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		if strings.Contains(lines.Text(), "msg=listening") {
+			require.NoError(t, agent.Process.Signal(syscall.SIGABRT))
+		}
+	}
+	require.NoError(t, said.Close())
+	var ended *exec.ExitError
+	require.ErrorAs(t, agent.Wait(), &ended)
+	require.Equal(t, "signal: aborted", strings.TrimSuffix(ended.Error(), " (core dumped)"))
 }
 
 // object is what the test reads of a manifest.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/tidings-mesh/tidings/node/api/reply"
 )
 
 type getCmd struct {
@@ -18,10 +20,6 @@ type getCmd struct {
 
 // Run prints the view of a subject.
 func (c *getCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
 	path, err := subjectPath("subjects", c.Subject)
 	if err != nil {
 		return err
@@ -36,7 +34,11 @@ func (c *getCmd) Run(s *session) error {
 	if c.Expect {
 		query.Set("expect", "true")
 	}
-	var v viewJSON
+	asks, err := c.client(s)
+	if err != nil {
+		return err
+	}
+	var v reply.View
 	a, err := get(s.ctx, asks, path, query, &v)
 	switch {
 	case err != nil:
@@ -47,7 +49,7 @@ func (c *getCmd) Run(s *session) error {
 	return s.printView(&v, c.Expect)
 }
 
-func (s *session) printView(v *viewJSON, expect bool) error {
+func (s *session) printView(v *reply.View, expect bool) error {
 	head := s.newTable()
 	head.row("subject", v.Subject)
 	for _, m := range conventions(v.Status) {
@@ -55,8 +57,8 @@ func (s *session) printView(v *viewJSON, expect bool) error {
 	}
 	head.row("status", string(v.Status))
 	head.row("updates", strconv.FormatUint(v.Updates, 10))
-	head.row("time", v.Time)
-	head.row("heads", strings.Join(v.Heads, " "))
+	head.row("time", timeText(v.Time))
+	head.row("heads", idsText(v.Heads))
 	if expect {
 		head.row("expected", strings.Join(v.Expected, ", "))
 		head.row("missing", strings.Join(v.Missing, ", "))
@@ -72,7 +74,7 @@ func (s *session) printView(v *viewJSON, expect bool) error {
 	authorities := s.newTable("AUTHORITY", "TIME", "UPDATE", "STATUS")
 	for _, name := range slices.Sorted(maps.Keys(v.Authorities)) {
 		a := v.Authorities[name]
-		authorities.row(name, a.Time, a.Update, string(a.Status))
+		authorities.row(name, timeText(a.Time), a.Update.String(), string(a.Status))
 	}
 	if err := authorities.flush(); err != nil || len(v.Conflicts) == 0 {
 		return err
@@ -87,7 +89,7 @@ func (s *session) printView(v *viewJSON, expect bool) error {
 			if w.Deleted {
 				value = "(deleted)"
 			}
-			conflicts.row(pointerText(conflict.Path), value, w.Authority, w.Time, w.Update)
+			conflicts.row(pointerText(conflict.Path), value, w.Authority, timeText(w.Time), w.Update.String())
 			conflicts.paint(0, red)
 		}
 	}

@@ -2,8 +2,8 @@ package main
 
 import (
 	"net/http"
-	"strings"
 
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
@@ -19,10 +19,6 @@ func (c *historyCmd) Help() string {
 
 // Run prints the stitched history of a subject.
 func (c *historyCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
 	path, err := subjectPath("history", c.Subject)
 	if err != nil {
 		return err
@@ -31,6 +27,10 @@ func (c *historyCmd) Run(s *session) error {
 	if s.output == "svg" {
 		accept = "image/svg+xml"
 	}
+	asks, err := c.client(s)
+	if err != nil {
+		return err
+	}
 	a, err := asks.Do(s.ctx, client.Request{Path: path, Header: http.Header{"Accept": {accept}}})
 	switch {
 	case err != nil:
@@ -38,14 +38,14 @@ func (c *historyCmd) Run(s *session) error {
 	case s.output != "text":
 		return s.printBody(a.Body)
 	}
-	var h historyJSON
+	var h reply.History
 	if err := a.Decode(&h); err != nil {
 		return err
 	}
 	t := s.newTable("TIME", "AUTHORITY", "UPDATE", "DELTA", "DEPS")
 	for i := range h.Updates {
 		u := &h.Updates[i]
-		t.row(u.Time, u.Authority, u.ID, string(u.Delta), strings.Join(u.Deps, " "))
+		t.row(timeText(u.Time), u.Authority, u.ID.String(), string(u.Delta), idsText(u.Deps))
 	}
 	if err := t.flush(); err != nil {
 		return err

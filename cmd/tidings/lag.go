@@ -3,8 +3,8 @@ package main
 import (
 	"encoding/json"
 	"strconv"
-	"strings"
 
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
@@ -13,11 +13,11 @@ type lagCmd struct{ clientFlags }
 // Run prints a node's frontier by origin: what it applied of each chain, and
 // what it knows to exist.
 func (c *lagCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
+	asks, err := c.client(s)
 	if err != nil {
 		return err
 	}
-	var m meshJSON
+	var m reply.Mesh
 	a, err := get(s.ctx, asks, "/v1/mesh", nil, &m)
 	switch {
 	case err != nil:
@@ -28,9 +28,9 @@ func (c *lagCmd) Run(s *session) error {
 	t := s.newTable("ORIGIN", "AUTHORITY", "NODE", "APPLIED", "HEAD", "KNOWN", "LAG", "HELD", "AGE", "FROZEN")
 	for i := range m.Chains {
 		b := &m.Chains[i]
-		lag := b.lag()
-		t.row(b.Origin, b.Authority, b.Node, strconv.FormatUint(b.Applied, 10), strconv.FormatUint(b.Head, 10),
-			strconv.FormatUint(b.Known, 10), strconv.FormatUint(lag, 10), strconv.FormatUint(b.Held, 10), age(b.AgeMs), b.Frozen)
+		lag := lagOf(b)
+		t.row(b.Origin.String(), b.Authority, b.Node, b.Applied.String(), b.Head.String(), b.Known.String(),
+			strconv.FormatUint(lag, 10), strconv.FormatUint(b.Held, 10), age(b.AgeMs), b.Frozen)
 		t.paint(6, numberPaint(lag))
 		t.paint(7, numberPaint(b.Held))
 		t.paint(9, statusPaint(b.Frozen))
@@ -44,16 +44,16 @@ func (c *lagCmd) Run(s *session) error {
 	held := s.newTable("HELD", "REASON", "AGE", "WAITING FOR")
 	for i := range m.Held {
 		h := &m.Held[i]
-		held.row(h.ID, h.Reason, age(h.AgeMs), strings.Join(h.WaitingFor, " "))
+		held.row(h.ID.String(), h.Reason, age(h.AgeMs), idsText(h.WaitingFor))
 		held.paint(1, yellow)
 	}
 	return held.flush()
 }
 
-// lag is how many updates of the chain are known to exist and not applied.
-func (c *chainJSON) lag() uint64 {
+// lagOf is how many updates of a chain are known to exist and not applied.
+func lagOf(c *reply.Chain) uint64 {
 	if known := max(c.Known, c.Head); known > c.Applied {
-		return known - c.Applied
+		return uint64(known - c.Applied)
 	}
 	return 0
 }

@@ -21,12 +21,12 @@ type lsCmd struct {
 
 // Run lists subjects, page by page, in ascending order.
 func (c *lsCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
 	if c.Limit < 0 {
 		return usagef("--limit: want 0 or more, got %d", c.Limit)
+	}
+	asks, err := c.client(s)
+	if err != nil {
+		return err
 	}
 	out := bufio.NewWriter(s.out)
 	l := &listing{out: out, json: s.json(), color: s.color}

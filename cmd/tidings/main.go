@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"reflect"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 )
@@ -80,6 +81,7 @@ func dispatch(ctx context.Context, p *process, args []string) error {
 // for, and printed; every error is one of usage.
 func parse(grammar *cli, p *process, args []string) (*kong.Context, error) {
 	helped := false
+	var unprinted error
 	parser, err := kong.New(grammar,
 		kong.Name("tidings"),
 		kong.Description("A peer-to-peer gossip mesh for status updates: run a node, publish to it, follow it."),
@@ -88,7 +90,10 @@ func parse(grammar *cli, p *process, args []string) (*kong.Context, error) {
 		kong.Exit(func(int) { helped = true }),
 		kong.Bind(p),
 		kong.ValueFormatter(helpWithEnvironment),
-		kong.Help(printHelp),
+		kong.Help(func(o kong.HelpOptions, c *kong.Context) error {
+			unprinted = printHelp(o, c)
+			return unprinted
+		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, FlagsLast: true}),
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "node", Title: "Node:"},
@@ -99,8 +104,16 @@ func parse(grammar *cli, p *process, args []string) (*kong.Context, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, arg := range args {
+		// Kong would make other characters of it, without a word.
+		if !utf8.ValidString(arg) {
+			return nil, usagef("argument %q is not UTF-8", arg)
+		}
+	}
 	parsed, err := parser.Parse(args)
 	switch {
+	case unprinted != nil:
+		return nil, unprinted
 	case helped:
 		return nil, nil
 	case err != nil:

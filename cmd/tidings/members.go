@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
@@ -18,11 +19,11 @@ type membersListCmd struct{}
 
 // Run prints the members of the mesh as one node sees them.
 func (*membersListCmd) Run(s *session, c *membersCmd) error {
-	asks, err := newClient(&c.clientFlags)
+	asks, err := c.client(s)
 	if err != nil {
 		return err
 	}
-	var m meshJSON
+	var m reply.Mesh
 	a, err := get(s.ctx, asks, "/v1/mesh", nil, &m)
 	switch {
 	case err != nil:
@@ -37,7 +38,7 @@ func (*membersListCmd) Run(s *session, c *membersCmd) error {
 		if b.RTTMs > 0 {
 			rtt = strconv.FormatFloat(b.RTTMs, 'f', 1, 64) + "ms"
 		}
-		t.row(b.Name, b.Authority, b.Status, b.Addr, b.HTTP, b.Zone, rtt, strconv.FormatUint(b.Behind, 10), b.Origin)
+		t.row(b.Name, b.Authority, b.Status, b.Addr, b.HTTP, b.Zone, rtt, strconv.FormatUint(b.Behind, 10), b.Origin.String())
 		t.paint(2, statusPaint(b.Status))
 		t.paint(7, numberPaint(b.Behind))
 	}
@@ -50,12 +51,12 @@ type membersForgetCmd struct {
 
 // Run makes the mesh forget a member.
 func (c *membersForgetCmd) Run(s *session, m *membersCmd) error {
-	asks, err := newClient(&m.clientFlags)
-	if err != nil {
-		return err
-	}
 	if c.Name == "" {
 		return usagef("want a member's name, got an empty argument")
+	}
+	asks, err := m.client(s)
+	if err != nil {
+		return err
 	}
 	// Forgetting is the same however often it is asked for.
 	if _, err := asks.Do(s.ctx, client.Request{Method: http.MethodDelete, Path: "/v1/mesh/members/" + url.PathEscape(c.Name)}); err != nil {

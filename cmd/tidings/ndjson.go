@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
@@ -89,7 +90,7 @@ func readLine(in *bufio.Reader) (line []byte, err error) {
 }
 
 // stream publishes a file's lines and prints a result for each.
-func (c *publishCmd) stream(s *session, asks *client.Client) error {
+func (c *publishCmd) stream(s *session) error {
 	in := s.in
 	if c.NDJSON != "-" {
 		f, err := os.Open(c.NDJSON)
@@ -98,6 +99,10 @@ func (c *publishCmd) stream(s *session, asks *client.Client) error {
 		}
 		defer f.Close()
 		in = f
+	}
+	asks, err := c.client(s)
+	if err != nil {
+		return err
 	}
 	prefix := c.Key
 	if prefix == "" {
@@ -110,8 +115,11 @@ func (c *publishCmd) stream(s *session, asks *client.Client) error {
 	// command has failed; it ends with the process.
 	lines := make(chan streamLine, maxBatchLines)
 	go readLines(ctx, in, lines)
-	err := p.run(ctx, lines)
-	if err := errors.Join(err, p.out.Flush()); err != nil {
+	err = p.run(ctx, lines)
+	if flushed := p.out.Flush(); err == nil {
+		err = flushed // else it may be the same once more
+	}
+	if err != nil {
 		return err
 	}
 	if p.failed > 0 {
@@ -233,7 +241,7 @@ var tooLong = json.RawMessage(fmt.Sprintf(
 // number is set anew.
 func (p *publisher) print(number int, result json.RawMessage) error {
 	p.lines++
-	var r receiptJSON
+	var r reply.Receipt
 	if err := json.Unmarshal(result, &r); err != nil {
 		return fmt.Errorf("line %d: answer is not what a node gives: %w", number, err)
 	}
@@ -251,8 +259,8 @@ func (p *publisher) print(number int, result json.RawMessage) error {
 		return err
 	}
 	what, id := "", "-"
-	if r.ID != nil {
-		id = plain(*r.ID)
+	if !r.ID.IsZero() {
+		id = r.ID.String()
 	}
 	switch {
 	case bad:

@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tidings-mesh/tidings/chain"
 )
 
 // printBody prints a node's JSON as it came, as one line of its own.
@@ -34,3 +38,16 @@ func (s *session) printLine(format string, args ...any) error {
 
 // json reports whether results are wanted as JSON.
 func (s *session) json() bool { return s.output == "json" }
+
+// timeText is a time as nodes write it.
+func timeText(t time.Time) string { return t.UTC().Format(chain.TimeLayout) }
+
+// idsText is some IDs in a cell.
+func idsText(ids []chain.ID) string { return strings.Join(idTexts(ids), " ") }
+
+func idTexts(ids []chain.ID) (all []string) {
+	for _, id := range ids {
+		all = append(all, id.String())
+	}
+	return all
+}

@@ -35,10 +35,6 @@ func (c *publishCmd) Help() string {
 
 // Run publishes one update, or a stream of them.
 func (c *publishCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
 	if c.Ack != nil && (*c.Ack < 1 || *c.Ack > maxAck) {
 		return usagef("--ack: want 1 to %d, got %d", maxAck, *c.Ack)
 	}
@@ -46,7 +42,7 @@ func (c *publishCmd) Run(s *session) error {
 		if c.Subject != "" || len(c.Dep) > 0 {
 			return usagef("--ndjson takes subjects and deps from its lines: give neither SUBJECT nor --dep")
 		}
-		return c.stream(s, asks)
+		return c.stream(s)
 	}
 	if c.Subject == "" || c.Delta == "" {
 		return usagef("want SUBJECT and JSON, or --ndjson FILE")
@@ -59,10 +55,11 @@ func (c *publishCmd) Run(s *session) error {
 		}
 		d.Deps = append(d.Deps, id)
 	}
+	var err error
 	if d.Delta, err = s.readDelta(c.Delta); err != nil {
 		return err
 	}
-	return c.one(s, asks, d)
+	return c.one(s, d)
 }
 
 // maxDeltaFile bounds what is read of a delta, well above what a node takes.
@@ -70,25 +67,30 @@ const maxDeltaFile = 4 << 20
 
 // readDelta reads the delta that an argument stands for.
 func (s *session) readDelta(arg string) (json.RawMessage, error) {
-	var text []byte
-	var err error
+	text, from := []byte(arg), io.Reader(nil)
 	switch path, isFile := strings.CutPrefix(arg, "@"); {
 	case arg == "-":
-		text, err = io.ReadAll(io.LimitReader(s.in, maxDeltaFile))
+		from = s.in
 	case isFile:
-		var f *os.File
-		if f, err = os.Open(path); err == nil {
-			defer f.Close()
-			text, err = io.ReadAll(io.LimitReader(f, maxDeltaFile))
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, usagef("delta: %w", err)
 		}
-	default:
-		text = []byte(arg)
+		defer f.Close()
+		from = f
 	}
-	if err != nil {
-		return nil, usagef("delta: %w", err)
+	if from != nil {
+		var err error
+		if text, err = io.ReadAll(io.LimitReader(from, maxDeltaFile+1)); err != nil {
+			return nil, usagef("delta: %w", err)
+		}
 	}
-	if !json.Valid(text) {
-		return nil, usagef("delta: not JSON")
+	if len(text) > maxDeltaFile {
+		return nil, usagef("delta: more than %d bytes, and a node takes at most %d", maxDeltaFile, chain.MaxDelta)
+	}
+	var whole json.RawMessage
+	if err := json.Unmarshal(text, &whole); err != nil {
+		return nil, usagef("delta: not JSON: %w", err)
 	}
 	return text, nil
 }
@@ -121,7 +123,11 @@ const (
 	maxAck = 64
 )
 
-func (c *publishCmd) one(s *session, asks *client.Client, d client.Draft) error {
+func (c *publishCmd) one(s *session, d client.Draft) error {
+	asks, err := c.client(s)
+	if err != nil {
+		return err
+	}
 	if d.Key == "" {
 		d.Key = rand.Text()
 	}
@@ -139,6 +145,9 @@ func (c *publishCmd) one(s *session, asks *client.Client, d client.Draft) error 
 	}
 	switch {
 	case err != nil:
+		if !r.Unchanged {
+			s.say("published as %s", r.ID) // which is to be read nowhere else
+		}
 		return err
 	case r.Unchanged:
 		s.say("unchanged: the status says this already")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -48,8 +50,13 @@ func TestPublishWaitsForANodeThatAsksForIt(t *testing.T) {
 		if code == "busy" {
 			status = 429
 		}
-		f := newFake(t, refuses(status, code), answers(201, receipt))
-		call(t, "publish", "a", `{}`, "--endpoints", f.server.URL).want(t, exitDone, "004.2", "")
+		f := newFake(t, refuses(status, code), refuses(status, code), answers(201, receipt))
+		// Meanwhile it says, once, what it waits for.
+		o := call(t, "publish", "a", `{}`, "--endpoints", f.server.URL)
+		o.want(t, exitDone, "004.2", "")
+		if want := "tidings: " + f.server.URL + ": " + code + ": because of " + code + "; asking again for up to 10s\n"; o.err != want {
+			t.Errorf("standard error: %q, want %q", o.err, want)
+		}
 		stays := newFake(t, refuses(status, code))
 		call(t, "publish", "a", `{}`, "--timeout", "200ms", "--endpoints", stays.server.URL).want(t, exitFailed, "", code)
 	}
@@ -183,7 +190,7 @@ func TestPublishStreamOfManyBatches(t *testing.T) {
 // A result is the node's own text, but for the number of its line.
 func TestPublishStreamResultsAsGiven(t *testing.T) {
 	for _, c := range []struct{ given, want string }{
-		{`{"status":201,"line":1,"id":"x.2","subject":"<é>","acks":0}`, `{"status":201,"line":70,"id":"x.2","subject":"<é>","acks":0}`},
+		{`{"status":201,"line":1,"id":"00000000000000000000000004.2","subject":"<é>","acks":0}`, `{"status":201,"line":70,"id":"00000000000000000000000004.2","subject":"<é>","acks":0}`},
 		{`{"z":{"line":5},"line" : 1 ,"a":[1.50]}`, `{"z":{"line":5},"line" : 70 ,"a":[1.50]}`},
 		{`{"status":400}`, `{"status":400,"line":70}`},
 		{`{}`, `{"line":70}`},
@@ -199,14 +206,41 @@ func TestPublishStreamResultsAsGiven(t *testing.T) {
 		}
 	}
 	f := newFake(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
-		fmt.Fprintln(w, `{"status":201,"line":1,"id":"x.2","subject":"b","acks":0}`)
+		fmt.Fprintln(w, `{"status":201,"line":1,"id":"00000000000000000000000004.2","subject":"b","acks":0}`)
 	})
 	callWith(t, "\n\n"+`{"subject":"b","delta":{}}`, nil, "publish", "--ndjson", "-", "-o", "json", "--endpoints", f.server.URL).
-		want(t, exitDone, `{"status":201,"line":3,"id":"x.2","subject":"b","acks":0}`+"\n", "")
+		want(t, exitDone, `{"status":201,"line":3,"id":"00000000000000000000000004.2","subject":"b","acks":0}`+"\n", "")
 }
 
 func TestPublishStreamUnreachable(t *testing.T) {
 	callWith(t, `{"subject":"a","delta":{}}`, nil, "publish", "--ndjson", "-", "--endpoints", nobody(t)).
 		want(t, exitUnreachable, "", "no node answered")
 	callWith(t, "", nil, "publish", "--ndjson", "-", "--endpoints", nobody(t)).want(t, exitDone, "", "")
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// What cannot be printed is told, once, and is no wrong usage; nor is an ID lost by it.
+func TestStandardOutputIsFull(t *testing.T) {
+	f := newFake(t, answers(201, receipt))
+	many := newFake(t, answers(200, `{"status":201,"line":1,`+receipt[1:]+"\n"))
+	for _, c := range []struct {
+		in   string
+		args []string
+		want string
+	}{
+		{"", []string{"publish", "a", "{}", "--endpoints", f.server.URL}, "tidings: published as 00000000000000000000000004.2\ntidings: no space left on device\n"},
+		{`{"subject":"a","delta":{}}`, []string{"publish", "--ndjson", "-", "--endpoints", many.server.URL}, "tidings: no space left on device\n"},
+		{"", []string{"publish", "--help"}, "tidings: no space left on device\n"},
+		{"", []string{"version"}, "tidings: no space left on device\n"},
+	} {
+		var said bytes.Buffer
+		status := run(t.Context(), &process{in: strings.NewReader(c.in), out: full{}, err: &said, getenv: func(string) string { return "" }}, c.args)
+		if status != exitFailed || said.String() != c.want {
+			t.Errorf("%q: status %d, %q, want %q", c.args, status, said.String(), c.want)
+		}
+	}
 }

@@ -61,7 +61,7 @@ func TestLsShowsTheState(t *testing.T) {
 
 func TestGetShowsWhoIsExpected(t *testing.T) {
 	const view = `{"subject":"s","status":{"state":"failed","reason":"no_stock","message":"\u001b[2J","url":1,"x":2},
-		"authorities":{},"heads":["U1"],"updates":1,"time":"T","conflicts":[]%s}`
+		"authorities":{},"heads":["00000000000000000000000000.2"],"updates":1,"time":"2026-01-02T03:04:05.001Z","conflicts":[]%s}`
 	f := newFake(t, answers(200, fmt.Sprintf(view, `,"expected":["fleet","pay ments","w"],"missing":["fleet","pay ments"],"late":["fleet"]`)))
 	o := call(t, "get", "s", "--expect", "--endpoints", f.server.URL)
 	o.want(t, exitDone, "state     failed\nreason    no_stock\nmessage   \\u001b[2J\nurl       1\nstatus ", "")
@@ -71,7 +71,7 @@ func TestGetShowsWhoIsExpected(t *testing.T) {
 	}
 	f = newFake(t, answers(200, fmt.Sprintf(view, "")))
 	o = call(t, "get", "s", "--endpoints", f.server.URL)
-	o.want(t, exitDone, "heads    U1\n\n", "")
+	o.want(t, exitDone, "heads    00000000000000000000000000.2\n\n", "")
 	if uri := f.requests()[0].uri; uri != "/v1/subjects/s" || strings.Contains(o.out, "missing") {
 		t.Errorf("asked for %s, got\n%s", uri, o.out)
 	}
@@ -81,7 +81,7 @@ func TestGetShowsWhoIsExpected(t *testing.T) {
 }
 
 func TestGetAtACursor(t *testing.T) {
-	f := newFake(t, answers(200, `{"subject":"s","status":{},"authorities":{},"heads":["U1"],"updates":1,"time":"T","conflicts":[]}`))
+	f := newFake(t, answers(200, `{"subject":"s","status":{},"authorities":{},"heads":["00000000000000000000000000.2"],"updates":1,"time":"2026-01-02T03:04:05.001Z","conflicts":[]}`))
 	call(t, "get", "s", "--at", "c1.x_-", "--endpoints", f.server.URL).want(t, exitDone, "updates  1\n", "")
 	if uri := f.requests()[0].uri; uri != "/v1/subjects/s?at=c1.x_-" {
 		t.Errorf("asked for %s", uri)
@@ -138,7 +138,7 @@ func TestHistoryAsksForItsForm(t *testing.T) {
 			refuses(406, "not_acceptable")(w, r, b)
 		}
 	})
-	call(t, "history", "s", "--endpoints", f.server.URL).want(t, exitDone, timeText(10)+`  a`, "not complete")
+	call(t, "history", "s", "--endpoints", f.server.URL).want(t, exitDone, millisText(10)+`  a`, "not complete")
 	call(t, "history", "s", "-o", "json", "--endpoints", f.server.URL).want(t, exitDone, `{"subject":"s","complete":false`, "")
 	call(t, "history", "s", "-o", "svg", "--endpoints", f.server.URL).want(t, exitDone, "<svg/>\n", "")
 	older := newFake(t, refuses(406, "not_acceptable"))
@@ -146,25 +146,25 @@ func TestHistoryAsksForItsForm(t *testing.T) {
 }
 
 func TestViewShowsConflicts(t *testing.T) {
-	f := newFake(t, answers(200, `{"subject":"s","status":{"x":1},"authorities":{"b":{"status":{},"update":"U2","time":"T2"},
-		"a\u001b[2J":{"status":{"x":1},"update":"U1","time":"T1"}},"heads":["U1","U2"],"updates":2,"time":"T2",
-		"conflicts":[{"path":"/x","writes":[{"value":1,"authority":"a","update":"U1","time":"T1"},{"deleted":true,"authority":"b","update":"U2","time":"T2"}]}]}`))
+	f := newFake(t, answers(200, `{"subject":"s","status":{"x":1},"authorities":{"b":{"status":{},"update":"00000000000000000000000000.3","time":"2026-01-02T03:04:05.002Z"},
+		"a\u001b[2J":{"status":{"x":1},"update":"00000000000000000000000000.2","time":"2026-01-02T03:04:05.001Z"}},"heads":["00000000000000000000000000.2","00000000000000000000000000.3"],"updates":2,"time":"2026-01-02T03:04:05.002Z",
+		"conflicts":[{"path":"/x","writes":[{"value":1,"authority":"a","update":"00000000000000000000000000.2","time":"2026-01-02T03:04:05.001Z"},{"deleted":true,"authority":"b","update":"00000000000000000000000000.3","time":"2026-01-02T03:04:05.002Z"}]}]}`))
 	o := call(t, "get", "s", "--endpoints", f.server.URL)
-	o.want(t, exitDone, `a\u001b[2J  T1    U1      {"x":1}`+"\n"+`b           T2    U2      {}`, "")
-	o.want(t, exitDone, "/x        1          a          T1    U1\n/x        (deleted)  b          T2    U2\n", "")
+	o.want(t, exitDone, `a\u001b[2J  2026-01-02T03:04:05.001Z  00000000000000000000000000.2  {"x":1}`+"\n"+`b           2026-01-02T03:04:05.002Z  00000000000000000000000000.3  {}`, "")
+	o.want(t, exitDone, "/x        1          a          2026-01-02T03:04:05.001Z  00000000000000000000000000.2\n/x        (deleted)  b          2026-01-02T03:04:05.002Z  00000000000000000000000000.3\n", "")
 }
 
 func TestMembersAndLag(t *testing.T) {
-	f := newFake(t, answers(200, `{"node":"n1","converged":false,"root":"00","store":{"bytes":1},
-		"members":[{"name":"n1","authority":"a","origin":"o1","addr":"h:1","http":"h:2","status":"alive","zone":"","rtt_ms":0,"behind":0},
-		{"name":"n2","authority":"b","origin":"o2","addr":"h:3","http":"","status":"failed","zone":"eu","rtt_ms":12.34,"behind":7}],
-		"chains":[{"origin":"o2","authority":"b","node":"n2","head":9,"applied":4,"known":12,"held":5,"age_ms":61000}],
-		"held":[{"id":"o2.5","reason":"dependency","waiting_for":["o3.1"],"age_ms":1500}]}`))
-	call(t, "members", "--endpoints", f.server.URL).want(t, exitDone, "n2    b          failed  h:3   -     eu    12.3ms  7       o2\n", "")
+	f := newFake(t, answers(200, `{"node":"n1","converged":false,"root":"`+strings.Repeat("0", 64)+`","store":{"bytes":1},
+		"members":[{"name":"n1","authority":"a","origin":"00000000000000000000000004","addr":"h:1","http":"h:2","status":"alive","zone":"","rtt_ms":0,"behind":0},
+		{"name":"n2","authority":"b","origin":"00000000000000000000000008","addr":"h:3","http":"","status":"failed","zone":"eu","rtt_ms":12.34,"behind":7}],
+		"chains":[{"origin":"00000000000000000000000008","authority":"b","node":"n2","head":9,"applied":4,"known":12,"held":5,"age_ms":61000}],
+		"held":[{"id":"00000000000000000000000008.5","reason":"dependency","waiting_for":["0000000000000000000000000c.1"],"age_ms":1500}]}`))
+	call(t, "members", "--endpoints", f.server.URL).want(t, exitDone, "n2    b          failed  h:3   -     eu    12.3ms  7       00000000000000000000000008\n", "")
 	call(t, "members", "list", "-o", "json", "--endpoints", f.server.URL).want(t, exitDone, `{"converged":false,"members":[{"name":"n1"`, "")
 	o := call(t, "lag", "--endpoints", f.server.URL)
-	o.want(t, exitDone, "o2      b          n2    4        9     12     8    5     1m1s  -\n", "")
-	o.want(t, exitDone, "o2.5  dependency  1.5s  o3.1\n", "")
+	o.want(t, exitDone, "00000000000000000000000008  b          n2    4        9     12     8    5     1m1s  -\n", "")
+	o.want(t, exitDone, "00000000000000000000000008.5  dependency  1.5s  0000000000000000000000000c.1\n", "")
 	call(t, "members", "forget", "n/2", "--endpoints", newFake(t, answers(204, "")).server.URL).want(t, exitDone, "forgot n/2\n", "")
 	call(t, "members", "forget", "n2", "--endpoints", newFake(t, refuses(403, "not_allowed")).server.URL).want(t, exitFailed, "", "not_allowed")
 }

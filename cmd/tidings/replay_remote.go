@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
@@ -64,7 +65,7 @@ func parseReplayEndpoints(list []string) (map[string]string, error) {
 // and begins to send. close ends it.
 func dialReplay(ctx context.Context, authority, e string, flags clientFlags) (*remoteOutlet, error) {
 	flags.Endpoints = []string{e}
-	asks, err := newClient(&flags)
+	asks, err := newClient(&flags, client.Config{})
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func dialReplay(ctx context.Context, authority, e string, flags clientFlags) (*r
 	if flags.Timeout > 0 {
 		o.hold = min(o.hold, flags.Timeout)
 	}
-	var m meshJSON
+	var m reply.Mesh
 	if err := o.get(ctx, "/v1/mesh", nil, 0, &m); err != nil {
 		return nil, err
 	}
@@ -123,11 +124,11 @@ func (o *remoteOutlet) await(ctx context.Context, id chain.ID) error {
 }
 
 func (o *remoteOutlet) root(ctx context.Context) (string, error) {
-	var m meshJSON
+	var m reply.Mesh
 	if err := o.get(ctx, "/v1/mesh", nil, 0, &m); err != nil {
 		return "", err
 	}
-	return m.Root, nil
+	return m.Root.String(), nil
 }
 
 func (o *remoteOutlet) status(ctx context.Context, subject string) ([]byte, error) {
@@ -135,7 +136,7 @@ func (o *remoteOutlet) status(ctx context.Context, subject string) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	var v viewJSON
+	var v reply.View
 	err = o.get(ctx, path, nil, 0, &v)
 	if errors.Is(err, client.ErrNotFound) {
 		return nil, nil
@@ -178,7 +179,7 @@ func (o *remoteOutlet) deliver(ctx context.Context, lines []*replayLine) ([]repl
 // is known by its key is told from a new one by the status; one that changes
 // nothing says only that, however often it comes.
 func readReplayAnswer(text []byte) (a replayAnswer, err error) {
-	var r receiptJSON
+	var r reply.Receipt
 	if err := json.Unmarshal(text, &r); err != nil {
 		return a, err
 	}
@@ -195,9 +196,7 @@ func readReplayAnswer(text []byte) (a replayAnswer, err error) {
 		return a, nil
 	}
 	a.unchanged, a.repeated = r.Unchanged, !r.Unchanged && r.Status == http.StatusOK
-	if r.ID != nil {
-		a.id, err = chain.ParseID(*r.ID)
-	}
+	a.id = r.ID
 	return a, err
 }
 

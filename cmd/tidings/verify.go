@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/client"
 )
 
@@ -41,10 +43,6 @@ type verdict struct {
 
 // Run checks one chain, or all that a node has.
 func (c *verifyCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
 	var origins []chain.Origin
 	if c.Origin != "" {
 		o, err := chain.ParseOrigin(c.Origin)
@@ -52,8 +50,15 @@ func (c *verifyCmd) Run(s *session) error {
 			return usagef("%w", err)
 		}
 		origins = append(origins, o)
-	} else if origins, err = c.all(s, asks); err != nil {
+	}
+	asks, err := c.client(s)
+	if err != nil {
 		return err
+	}
+	if c.Origin == "" {
+		if origins, err = c.all(s, asks); err != nil {
+			return err
+		}
 	}
 	all := []verdict{}
 	bad := false
@@ -76,18 +81,13 @@ func (c *verifyCmd) Run(s *session) error {
 
 // all are the origins of the chains that a node has.
 func (c *verifyCmd) all(s *session, asks *client.Client) ([]chain.Origin, error) {
-	var m meshJSON
-	a, err := get(s.ctx, asks, "/v1/mesh", nil, &m)
-	if err != nil {
+	var m reply.Mesh
+	if _, err := get(s.ctx, asks, "/v1/mesh", nil, &m); err != nil {
 		return nil, err
 	}
 	var origins []chain.Origin
 	for i := range m.Chains {
-		o, err := chain.ParseOrigin(m.Chains[i].Origin)
-		if err != nil {
-			return nil, fmt.Errorf("%s: answer is not what a node gives: %w", a.Endpoint, err)
-		}
-		origins = append(origins, o)
+		origins = append(origins, m.Chains[i].Origin)
 	}
 	return origins, nil
 }
@@ -113,6 +113,9 @@ func printVerdicts(s *session, all []verdict) error {
 	}
 	return t.flush()
 }
+
+// What a node claims of a chain is read as text, as malformed as it may be: to hold
+// it against the chain is what is done here, and what it is not is in the verdict.
 
 // chainPageJSON is a part of a chain.
 type chainPageJSON struct {
@@ -157,12 +160,20 @@ type evidenceJSON struct {
 // it, its header and its body. The body is the delta's text; that of a genesis
 // and of an unknown kind stands in "body".
 type chainUpdateJSON struct {
-	updateJSON
-	Kind   string `json:"kind"`
-	Prev   string `json:"prev"`
-	Hash   string `json:"hash"`
-	Header string `json:"header"`
-	Body   string `json:"body"`
+	ID        string          `json:"id"`
+	Subject   string          `json:"subject"`
+	Authority string          `json:"authority"`
+	Time      string          `json:"time"`
+	HLC       string          `json:"hlc"`
+	Deps      []string        `json:"deps"`
+	Delta     json.RawMessage `json:"delta"`
+	Cause     string          `json:"cause"`
+	Hook      string          `json:"hook"`
+	Kind      string          `json:"kind"`
+	Prev      string          `json:"prev"`
+	Hash      string          `json:"hash"`
+	Header    string          `json:"header"`
+	Body      string          `json:"body"`
 }
 
 const chainPage = 1_000

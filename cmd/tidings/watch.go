@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,11 +34,6 @@ const watchHold = 10 * time.Second
 
 // Run follows the feed until it is interrupted.
 func (c *watchCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
-	defer asks.Close()
 	switch {
 	case c.Subject != "" && c.Prefix != "":
 		return usagef("want a SUBJECT or --prefix, not both")
@@ -50,18 +46,28 @@ func (c *watchCmd) Run(s *session) error {
 	if c.Once {
 		options = append(options, client.Once())
 	}
+	kept := "" // where it begins, by the file
 	if c.CursorFile != "" {
 		place := client.CursorFile(c.CursorFile)
-		if _, err := place.Load(s.ctx); err != nil {
+		var err error
+		if kept, err = place.Load(s.ctx); err != nil {
 			return usagef("--cursor-file: %w", err)
 		}
 		options = append(options, client.Keep(place))
 	}
+	asks, err := c.client(s)
+	if err != nil {
+		return unlessInterrupted(s, err)
+	}
+	defer asks.Close()
 	w := &watcher{s: s, subject: c.Subject, out: bufio.NewWriter(s.out), roll: asks.Rollup()}
 	w.roll.Patience = c.Timeout
 	for b, err := range asks.Changes(s.ctx, options...) {
 		if err == nil {
 			err = w.print(b)
+		}
+		if kept != "" && (errors.Is(err, client.ErrBadCursor) || errors.Is(err, client.ErrGone)) {
+			err = fmt.Errorf("--cursor-file %s: %w; to begin anew, remove it or name another file", c.CursorFile, err)
 		}
 		if err != nil {
 			return unlessInterrupted(s, err)

@@ -15,11 +15,11 @@ import (
 // updateText is an update as a node writes it, made at a time in milliseconds.
 func updateText(seq, time int, subject, delta string) string {
 	return fmt.Sprintf(`{"id":"%s.%d","subject":%q,"authority":"a","time":%q,"hlc":"%016x","deps":[],"delta":%s}`,
-		strings.Repeat("0", 26), seq, subject, timeText(time), time<<16, delta)
+		strings.Repeat("0", 26), seq, subject, millisText(time), time<<16, delta)
 }
 
-// timeText is how a time of up to 999 ms is written.
-func timeText(ms int) string { return fmt.Sprintf("1970-01-01T00:00:00.%03dZ", ms) }
+// millisText is how a time of up to 999 ms is written.
+func millisText(ms int) string { return fmt.Sprintf("1970-01-01T00:00:00.%03dZ", ms) }
 
 func batchText(cursor string, upToDate bool, updates ...string) string {
 	return fmt.Sprintf(`{"updates":[%s],"cursor":%q,"up_to_date":%t,"behind":[],"converged":true}`,
@@ -191,5 +191,16 @@ func TestWatchSavesTheCursorAfterTheLines(t *testing.T) {
 	left, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// A cursor that a node refuses is told by the file that it is from, and what to do about it.
+func TestWatchNamesTheFileOfABadCursor(t *testing.T) {
+	for code, status := range map[string]int{"bad_cursor": exitFailed, "gone": exitGone} {
+		f := newFake(t, refuses(map[string]int{"bad_cursor": 400, "gone": 410}[code], code))
+		place := writeFile(t, "place", "c1.torn\n")
+		call(t, "watch", "--once", "--cursor-file", place, "--endpoints", f.server.URL).
+			want(t, status, "", "--cursor-file "+place+": "+code+": because of "+code+"; to begin anew, remove it or name another file")
+		call(t, "watch", "--once", "--since", "c1.torn", "--endpoints", f.server.URL).want(t, status, "", "tidings: "+code)
 	}
 }

@@ -24,12 +24,12 @@ type winnerJSON struct {
 // Run prints, for each field of a subject's status, the update that it is
 // from. It is folded here, from the subject's history.
 func (c *whyCmd) Run(s *session) error {
-	asks, err := newClient(&c.clientFlags)
-	if err != nil {
-		return err
-	}
 	if c.Subject == "" {
 		return usagef("want a subject, got an empty argument")
+	}
+	asks, err := c.client(s)
+	if err != nil {
+		return err
 	}
 	h, err := asks.History(s.ctx, c.Subject)
 	if err != nil {

@@ -88,10 +88,17 @@ func (f *cursorFile) Save(_ context.Context, cursor string) error {
 }
 
 func (f *cursorFile) read() (string, error) {
-	file, err := os.Open(f.path)
+	// A pipe would hold the opening up, and Save would take a device's place.
+	info, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
+	} else if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: no regular file", f.path)
 	}
+	if err != nil {
+		return "", err
+	}
+	file, err := os.Open(f.path)
 	if err != nil {
 		return "", err
 	}

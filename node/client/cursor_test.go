@@ -168,8 +168,10 @@ func TestCursorFile(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = CursorFile("").Load(ctx)
 	require.ErrorContains(t, err, "empty")
-	_, err = CursorFile(dir).Load(ctx)
-	require.Error(t, err)
+	for _, other := range []string{dir, os.DevNull} {
+		_, err = CursorFile(other).Load(ctx)
+		require.ErrorContains(t, err, "no regular file")
+	}
 	require.NoError(t, os.WriteFile(path, make([]byte, maxCursor+1), 0o600))
 	_, err = f.Load(ctx)
 	require.ErrorContains(t, err, "not a cursor")

@@ -21,6 +21,9 @@ const (
 	// NoneAnswers: no endpoint served a feed, because of Err; all are asked again
 	// after Retry.
 	NoneAnswers
+	// PublishDeferred: the node at Endpoint asks for a publish later, as Err says,
+	// and is asked again after Retry.
+	PublishDeferred
 	// RollupDiverged: what was rolled up here is not what the node at Endpoint
 	// shows, as Err says. It is made anew.
 	RollupDiverged
@@ -37,6 +40,8 @@ func (k EventKind) String() string {
 		return "endpoint is behind"
 	case NoneAnswers:
 		return "no endpoint answers"
+	case PublishDeferred:
+		return "endpoint takes a publish later"
 	case RollupDiverged:
 		return "roll-up differs from the node's view"
 	}

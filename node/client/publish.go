@@ -73,11 +73,13 @@ func (c *Client) Publish(ctx context.Context, d Draft) (*Receipt, error) {
 // body writes the draft. encoding/json would rewrite the delta, and what is not
 // UTF-8: into another subject, or another key.
 func (d *Draft) body() ([]byte, error) {
-	switch {
-	case !json.Valid(d.Delta):
+	if !json.Valid(d.Delta) {
 		return nil, errors.New("delta is not JSON")
-	case !utf8.ValidString(d.Subject) || !utf8.ValidString(d.Key) || !utf8.ValidString(d.Authority):
-		return nil, errors.New("subject, key and authority have to be UTF-8")
+	}
+	for name, text := range map[string]string{"subject": d.Subject, "key": d.Key, "authority": d.Authority} {
+		if !utf8.ValidString(text) {
+			return nil, fmt.Errorf("%s %q is not UTF-8", name, text)
+		}
 	}
 	b := []byte{'{'}
 	for _, f := range []struct {
@@ -158,8 +160,9 @@ func (c *Client) insist(ctx context.Context, e *endpoint, r Request) (a *Answer,
 		case failed == nil && !got.later():
 			return got, false, nil
 		case failed == nil:
-			a = got
 			pause = max(pause, got.retryAfter())
+			c.tell(Event{Kind: PublishDeferred, Endpoint: e.url, Err: got.Err(), Retry: pause}, a == nil)
+			a = got
 		case reached:
 			a, sent, lost = nil, true, failed
 		case a == nil && !sent:

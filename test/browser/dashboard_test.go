@@ -9,27 +9,42 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Tests wait for polls and for gossip most of the time, so meshes go side by side,
+// each with tabs of its own.
+
 // The tests of one mesh, in this order: each leaves more in it, and the last one
 // takes a member off.
-func TestDashboard(t *testing.T) {
-	needsChromium(t)
-	m := newMesh(t, atRoot)
-	seed(t, m)
-	for _, test := range []struct {
-		name string
-		run  func(*testing.T, *mesh)
-	}{
+func TestMeshPage(t *testing.T) {
+	inOrder(t, []test{
 		{"mesh", meshPage},
-		{"subject in conflict", subjectInConflict},
 		{"light and dark", lightAndDark},
+		{"markup is text", markupIsText},
+		{"feed stands still", feedStandsStill},
+		{"member fails", memberFails},
+	})
+}
+
+func TestSubjectPages(t *testing.T) {
+	inOrder(t, []test{
+		{"subject in conflict", subjectInConflict},
 		{"subject absent", subjectAbsent},
 		{"subjects", subjectsPage},
 		{"keys", keys},
-		{"markup is text", markupIsText},
 		{"phone", phone},
-		{"feed stands still", feedStandsStill},
-		{"member fails", memberFails},
-	} {
+	})
+}
+
+type test struct {
+	name string
+	run  func(*testing.T, *mesh)
+}
+
+func inOrder(t *testing.T, tests []test) {
+	needsChromium(t)
+	t.Parallel()
+	m := newMesh(t, atRoot)
+	seed(t, m)
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, m) })
 	}
 }
@@ -45,7 +60,9 @@ func meshPage(t *testing.T, m *mesh) {
 	p.shows("#who", "warehouse-1 · warehouse", "converged")
 	p.shows("#held", "Nothing waits.")
 	p.shows("#freezes", "No chain is frozen.")
-	p.shows("#feed", "live", "order/1006") // its last updates, from before
+	p.until(`document.querySelector("#feed .pill").innerText === "live" && ((window.early = !document.querySelector("#feed .lines li")), true)`)
+	require.False(t, eval[bool](p, "window.early"), "live before its last updates, from before, are shown")
+	p.shows("#feed", "order/1006")
 	require.Equal(t, "Mesh · warehouse-1 · Tidings", eval[string](p, "document.title"))
 
 	p.do(chromedp.Evaluate[chromedp.Void]("void (window.loaded = 'once')"))
@@ -293,6 +310,7 @@ const faint = luminance + `(() => {
 // so when that does not answer any more, and goes on from where it was when it does.
 func TestBelowPath(t *testing.T) {
 	needsChromium(t)
+	t.Parallel()
 	var f front
 	m := newMesh(t, f.mount)
 	n := m.members[0]
@@ -309,6 +327,7 @@ func TestBelowPath(t *testing.T) {
 	}
 	t.Run("drawing", func(t *testing.T) { f.testDrawing(t, n) })
 	t.Run("trouble", func(t *testing.T) { f.testTrouble(t, n) })
+	t.Run("many", func(t *testing.T) { f.testMany(t, n) })
 
 	p := open(t, n.server.URL+"/status/", 1024, 700)
 	p.shows("#feed", "live")

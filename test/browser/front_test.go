@@ -1,7 +1,9 @@
 package browser
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -92,4 +94,33 @@ func (f *front) testTrouble(t *testing.T, n *member) {
 	require.Zero(t, eval[int](p, `document.querySelectorAll("main b, main i:not(.dot), #notices b, #notices i, #members td a").length`))
 	require.Equal(t, 0.25, eval[float64](p, `document.querySelector("#notices progress").position`))
 	p.picture("trouble")
+}
+
+// testMany: however many members there are, and whatever they call themselves, what is
+// wrong is to be seen, and no part of the page keeps the others off the screen.
+func (f *front) testMany(t *testing.T, n *member) {
+	var members, chains []string
+	for i := range 60 {
+		origin, name := fmt.Sprintf("%025d0", i), fmt.Sprint(strings.Repeat("W", 120), i)
+		status, frozen := "alive", ""
+		if i == 59 {
+			status, frozen = "failed", "fork"
+		}
+		members = append(members, fmt.Sprintf(`{"name":%q,"authority":%[1]q,"origin":%q,"status":%q,"zone":%[1]q,"http":%[1]q,"rtt_ms":1,"root":"aa","behind":1}`, name, origin, status))
+		chains = append(chains, fmt.Sprintf(`{"origin":%q,"authority":%q,"node":%[2]q,"head":9,"applied":8,"known":9,"held":0,"age_ms":1,"frozen":%[3]q}`, origin, name, frozen))
+	}
+	many := fmt.Sprintf(`{"node":"n","authority":"a","origin":"0","converged":false,"root":"aa","members":[%s],"chains":[%s],"held":[],
+		"store":{"bytes":1,"updates":1000000000000000,"subjects":3}}`, strings.Join(members, ","), strings.Join(chains, ","))
+	f.mesh.Store(&many)
+	defer f.mesh.Store(nil)
+	for name, width := range map[string]int64{"many": 1440, "many phone": 375} {
+		p := open(t, n.server.URL+"/status/", width, 812)
+		p.shows("#members tbody tr:first-child", "failed")
+		p.shows("#chains tbody", "W")
+		require.Contains(t, eval[string](p, `document.querySelector("#chains tbody th").title`), "W59")
+		require.Empty(t, eval[[]string](p, `[...document.querySelectorAll("#members tbody tr:first-child .pill, .facts div")]
+			.filter((e) => e.getBoundingClientRect().right > innerWidth).map((e) => e.innerText)`), "off the screen")
+		require.Less(t, eval[float64](p, `document.querySelector("#freezes").getBoundingClientRect().top`), 2.5*812)
+		p.picture(name)
+	}
 }

@@ -98,6 +98,14 @@ func TestSurvivor(t *testing.T) {
 		require.False(t, left.mesh().Converged)
 		_, ok := b.publish(w, left, "order/1")
 		require.True(t, ok)
+		var warned []string // that it is alone, once
+		for line := range strings.Lines(left.log.last(1_000)) {
+			if strings.Contains(line, "level=WARN") && strings.Contains(line, "answered") {
+				warned = append(warned, line)
+			}
+		}
+		require.Len(t, warned, 1)
+		require.Contains(t, warned[0], `"no peer answered: serving what is here"`)
 		time.Sleep(time.Minute)
 		require.False(t, left.mesh().Converged)
 		require.Equal(t, []string{"failed", "failed"}, []string{left.mesh().status("n1"), left.mesh().status("n2")})

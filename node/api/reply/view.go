@@ -18,6 +18,12 @@ type View struct {
 	Updates     uint64                     `json:"updates"`
 	Time        time.Time                  `json:"time"` // of the last update
 
+	// Who is expected to speak of it by the node's configuration, who of them has
+	// not, and who of those is late. Only where expect=true was asked for.
+	Expected []string `json:"expected,omitempty"`
+	Missing  []string `json:"missing,omitempty"`
+	Late     []string `json:"late,omitempty"`
+
 	// Raw is the whole as the node gave it: the same bytes on every node with
 	// the same updates.
 	Raw json.RawMessage `json:"-"`

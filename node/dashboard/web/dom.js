@@ -93,6 +93,7 @@ export class Table {
       if (shown[i] !== text) {
         if (c.node) put(cells[i], ...[c.node(item)].flat());
         else cells[i].textContent = text;
+        cells[i].title = text.length > 20 ? text : ""; // it may be cut off
         shown[i] = text;
       }
       const name = classes(c, item);

@@ -26,7 +26,8 @@ export class Feed {
   #paused = false;
   #shown = null; // lines as they were when somebody began to read, null while live
   #drawing = false;
-  #filled = false; // the beginning was fetched
+  #filled = false; // the beginning is fetched
+  #begun = false; // and shown
 
   #list = h("ol", { class: "lines", tabindex: "0", "aria-label": "Updates, newest first", onscroll: () => this.#draw() });
   #empty = h("p", { class: "empty" });
@@ -87,7 +88,7 @@ export class Feed {
   // restart follows with another filter, from the beginning that can be fetched.
   #restart() {
     this.#stop();
-    [this.#lines, this.#cursor, this.#filled, this.#full] = [[], null, false, 0];
+    [this.#lines, this.#cursor, this.#filled, this.#begun, this.#full] = [[], null, false, false, 0];
     this.#live();
     this.#connect();
   }
@@ -105,7 +106,7 @@ export class Feed {
     this.#source = source;
     source.addEventListener("open", () => {
       this.#failures = 0;
-      this.#say("live", "good");
+      this.#tell();
     });
     source.addEventListener("bookmark", (e) => {
       this.#cursor = e.lastEventId;
@@ -168,7 +169,16 @@ export class Feed {
     const older = fetched.flat().filter((u) => within(u.subject, prefix) && !there.has(u.id))
       .sort((a, b) => (a.hlc === b.hlc ? 0 : a.hlc < b.hlc ? 1 : -1));
     this.#lines = [...this.#lines, ...older.map(line)].slice(0, most);
+    this.#begun = true;
     this.#draw();
+    requestAnimationFrame(() => this.#tell()); // once that is drawn
+  }
+
+  // tell says that the feed is live: once its beginning is shown, and while it is connected.
+  #tell() {
+    if (this.#source?.readyState !== EventSource.OPEN) return;
+    if (this.#begun) this.#say("live", "good");
+    else this.#say("loading", "warn");
   }
 
   #toggle() {

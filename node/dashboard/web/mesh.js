@@ -89,8 +89,8 @@ export class MeshPage {
     for (const o of this.#trail.keys()) if (!mesh.chains.some((c) => c.origin === o)) this.#trail.delete(o);
     this.#facts.show(mesh);
     const members = mesh.members.map((m) => ({ ...m, self: m.origin === mesh.origin, same: m.root === mesh.root }));
-    this.#members.show(urgent(members, (m) => m.status === "failed" || Number(m.behind) > 0));
-    this.#chains.show(urgent(mesh.chains, (c) => lag(c) > 0 || c.frozen));
+    this.#members.show(urgent(members, (m) => m.status === "failed", (m) => Number(m.behind) > 0));
+    this.#chains.show(urgent(mesh.chains, (c) => c.frozen, (c) => lag(c) > 0));
     this.#held.show(mesh.held);
     this.#freezes.show(mesh.freezes ?? []);
   }
@@ -111,10 +111,12 @@ const moods = { alive: "good", leaving: "warn", left: "", failed: "bad" };
 
 const lag = (c) => Math.max(0, Number(c.known) - Number(c.applied));
 
-// urgent puts what is wrong first where a list is too long to be shown whole.
-function urgent(items, wrong) {
-  if (items.length <= 200) return items;
-  return [...items.filter(wrong), ...items.filter((i) => !wrong(i))];
+// urgent puts what stays wrong first where a list is too long to be seen at once, and
+// then what is wrong for now where it is too long to be shown whole.
+function urgent(items, stays, now) {
+  if (items.length <= 12) return items;
+  const rank = (i) => (stays(i) ? 0 : items.length > 200 && now(i) ? 1 : 2);
+  return [0, 1, 2].flatMap((r) => items.filter((i) => rank(i) === r));
 }
 
 function trip(ms) {
