@@ -294,6 +294,7 @@ func (w *Writer) commit(b *Batch) error {
 	}
 	took := w.conf.Now().Sub(began)
 	w.conf.Measured(writes, sync, took)
+	w.conf.Ledger.Reuse(writes)
 	if !sync && !w.dirty {
 		w.dirty, w.unsynced = true, w.conf.Now()
 	}
