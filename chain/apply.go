@@ -215,7 +215,7 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 	if err != nil {
 		return err
 	}
-	ctx, entry, err := s.state.Context(u, l.contextOf(u.Subject))
+	ctx, entry, err := s.state.context(u, l.contextOf(u.Subject))
 	if err != nil {
 		return err
 	}
@@ -223,9 +223,8 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 		return err
 	}
 	s.added = append(s.added, u)
-	l.key = appendIndexKey(l.key[:0], u.Subject, u.Stamp())
-	l.tx.index[string(l.key)] = entry
-	l.tx.batch.Set(l.key, entry)
+	l.key, l.value = appendIndexKey(l.key[:0], u.Subject, u.Stamp()), entry.append(l.value[:0], u.Stamp())
+	l.putIndex(u.ID, l.key, l.value)
 	l.noteAnswer(u)
 	return nil
 }
@@ -238,11 +237,10 @@ func (l *Ledger) contextOf(subject string) func(ID) (Context, bool, error) {
 			return nil, false, err
 		}
 		ctx, err := ResolveContext(u.Stamp(), func(s Stamp) ([]byte, error) {
-			key := appendIndexKey(nil, subject, s)
-			if entry, ok := l.tx.index[string(key)]; ok {
+			if entry, ok := l.tx.index[s.ID]; ok {
 				return entry, nil
 			}
-			entry, err := l.store.Get(key)
+			entry, err := l.store.Get(appendIndexKey(nil, subject, s))
 			if err == nil && entry == nil {
 				err = fmt.Errorf("index of %q has no %s: %w", clip(subject), s.ID, ErrCorrupt)
 			}

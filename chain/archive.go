@@ -27,6 +27,7 @@ type Archive struct {
 	applied Frontier           // a snapshot that nobody writes to, nil if it has to be made
 	version uint64             // of applied and told
 	watches watches
+	recent  *recent
 	summary Summary
 	failed  error
 }
@@ -58,7 +59,7 @@ type Summary struct {
 func NewArchive(l *Ledger) *Archive {
 	a := &Archive{
 		store: l.store, chains: map[Origin]*ChainInfo{}, frozen: map[Origin]*Freeze{}, told: Frontier{},
-		watches: newWatches(),
+		watches: newWatches(), recent: newRecent(),
 	}
 	for o, c := range l.chains {
 		at := heads{c.tail.Head, c.applied}
@@ -122,6 +123,7 @@ func (a *Archive) Publish(l *Ledger, e *Effects) {
 		a.publishFreezes(e.Frozen)
 	}
 	a.summarize(l)
+	a.recent.published(e)
 	a.watches.changed(e.Subjects)
 	if place != nil {
 		a.watches.feeds.published(e, a.authority, place, told)

@@ -49,9 +49,12 @@ func (e *DeltaError) under(key string) *DeltaError {
 // more than MaxDepth levels and bytes after the object, with a *DeltaError.
 // The caller bounds the length. The result is the caller's own.
 func CompactDelta(raw []byte) ([]byte, error) {
-	var room [16]jsonKey
-	s := jsonScanner{src: raw, keep: true, dst: make([]byte, 0, len(raw)), keys: room[:0]}
-	if err := s.delta(); err != nil {
+	keys := jsonKeysPool.Get().(*jsonKeys)
+	defer keys.put()
+	s := jsonScanner{src: raw, keep: true, dst: make([]byte, 0, len(raw)), keys: keys.keys}
+	err := s.delta()
+	keys.keys = s.keys
+	if err != nil {
 		return nil, err
 	}
 	return append(s.dst, raw[s.from:]...), nil
@@ -60,9 +63,12 @@ func CompactDelta(raw []byte) ([]byte, error) {
 // CheckDelta is the receiver's side: a delta must be what CompactDelta would
 // have made of it.
 func CheckDelta(raw []byte) error {
-	var room [16]jsonKey
-	s := jsonScanner{src: raw, compact: true, keys: room[:0]}
-	if err := s.delta(); err != nil {
+	keys := jsonKeysPool.Get().(*jsonKeys)
+	defer keys.put()
+	s := jsonScanner{src: raw, compact: true, keys: keys.keys}
+	err := s.delta()
+	keys.keys = s.keys
+	if err != nil {
 		return err
 	}
 	return nil

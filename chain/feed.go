@@ -36,6 +36,7 @@ const maxFeedBytes = 4 << 20
 // asked now and then whether a page that found little shall end; nil for
 // never. See WatchFeed for how to wait for more.
 func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool) (*Feed, error) {
+	a.recent.unread.Store(0)
 	applied, told := a.snapshot()
 	page := &Feed{Cursor: Cursor{Frontier: since.Frontier.Clone(), Filter: filter.Hash(), Told: since.Told.Clone()}}
 	if page.Cursor.Frontier == nil {
@@ -124,16 +125,17 @@ type merge struct {
 
 type source struct {
 	origin Origin
-	it     Iterator
+	recent []*Update // from the next one on, nil if they are read
+	it     Iterator  // nil if they are recent
 	last   Seq
 	next   *Update
 }
 
 // add opens a chain's log from one seq to another, both included.
 func (m *merge) add(o Origin, from, to Seq) error {
-	s := &source{
-		origin: o, last: to,
-		it: m.archive.store.Scan(appendUpdateKey(nil, ID{o, from}), appendUpdateKey(nil, ID{o, to + 1})),
+	s := &source{origin: o, last: to, recent: m.archive.recently(o, from, to)}
+	if s.recent == nil {
+		s.it = m.archive.store.Scan(appendUpdateKey(nil, ID{o, from}), appendUpdateKey(nil, ID{o, to + 1}))
 	}
 	m.sources = append(m.sources, s)
 	return s.step(from)
@@ -141,6 +143,10 @@ func (m *merge) add(o Origin, from, to Seq) error {
 
 // step reads the update seq, which must be there.
 func (s *source) step(seq Seq) error {
+	if len(s.recent) > 0 {
+		s.next, s.recent = s.recent[0], s.recent[1:]
+		return nil
+	}
 	id := ID{s.origin, seq}
 	if !s.it.Next() || string(s.it.Key()) != string(appendUpdateKey(nil, id)) {
 		return errors.Join(missingRecord(id), s.it.Close())
@@ -158,7 +164,7 @@ func (m *merge) step() error {
 	s := m.sources[0]
 	if s.next.ID.Seq == s.last {
 		heap.Pop(m)
-		return s.it.Close()
+		return s.close()
 	}
 	if err := s.step(s.next.ID.Seq + 1); err != nil {
 		return err
@@ -170,9 +176,16 @@ func (m *merge) step() error {
 func (m *merge) close() error {
 	var errs []error
 	for _, s := range m.sources {
-		errs = append(errs, s.it.Close())
+		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)
+}
+
+func (s *source) close() error {
+	if s.it == nil {
+		return nil
+	}
+	return s.it.Close()
 }
 
 func (m *merge) Len() int { return len(m.sources) }

@@ -11,9 +11,10 @@ import (
 // batchState is what one batch has done so far.
 type batchState struct {
 	batch   Batch
-	updates map[ID]*Update    // received in this batch, or before and not applied yet
-	index   map[string][]byte // nil for what was taken back
-	answers map[string]bool   // by key; false for what was taken back
+	updates map[ID]*Update  // received in this batch, or before and not applied yet
+	index   map[ID][]byte   // what the index has of an update; nil for what was taken back
+	entries []byte          // of index
+	answers map[string]bool // by key; false for what was taken back
 	keys    map[[16]byte]*keyRecord
 	// answered: a key was used on this node in this batch.
 	answered bool
@@ -43,10 +44,32 @@ type stagedState struct {
 func newBatchState() batchState {
 	return batchState{
 		updates: map[ID]*Update{},
-		index:   map[string][]byte{},
+		index:   map[ID][]byte{},
 		answers: map[string]bool{},
 		keys:    map[[16]byte]*keyRecord{},
 		states:  map[string]*stagedState{},
+	}
+}
+
+// roomKept is the most updates of a batch whose room the next one takes over.
+const roomKept = 1 << 12
+
+// next is the state of the batch after, which takes over the room of this one, but
+// what its effects hold and what waits.
+func (tx *batchState) next() batchState {
+	if cap(tx.entries) > maxGrow || len(tx.index) > roomKept || len(tx.states) > roomKept || len(tx.keys) > roomKept || len(tx.answers) > roomKept {
+		n := newBatchState()
+		n.woken = tx.woken
+		return n
+	}
+	clear(tx.index)
+	clear(tx.answers)
+	clear(tx.keys)
+	clear(tx.states)
+	clear(tx.chains)
+	return batchState{
+		index: tx.index, entries: tx.entries[:0], answers: tx.answers, keys: tx.keys, states: tx.states, chains: tx.chains[:0],
+		woken: tx.woken,
 	}
 }
 
@@ -99,18 +122,34 @@ func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
 	if cap(l.value) > maxGrow {
 		l.value = nil // of one large subject
 	}
-	batch, effects := tx.batch, tx.effects
-	woken, unapplied := tx.woken, l.unapplied()
-	*tx = newBatchState()
-	tx.woken, tx.updates = woken, unapplied
-	// The next batch is likely to be about as large.
-	tx.batch.Grow(min(batch.Size(), maxGrow))
+	batch, effects, unapplied := tx.batch, tx.effects, l.unapplied()
+	*tx = tx.next()
+	tx.updates = unapplied
+	if tx.batch = l.spare; tx.batch.buf == nil {
+		// The next batch is likely to be about as large.
+		tx.batch.Grow(min(batch.Size(), maxGrow))
+	}
+	l.spare = Batch{}
 	return &batch, &effects, nil
+}
+
+// Reuse takes back a batch that Flush returned, and that its caller needs no
+// more, for the room that it has.
+func (l *Ledger) Reuse(b *Batch) {
+	if cap(b.buf) > maxGrow {
+		return
+	}
+	b.Reset()
+	l.spare = *b
 }
 
 // unapplied are the received updates that the next batch is likely to apply.
 func (l *Ledger) unapplied() map[ID]*Update {
 	left := map[ID]*Update{}
+	if len(l.tx.woken) == 0 && len(l.tx.updates) <= roomKept {
+		left = l.tx.updates
+		clear(left)
+	}
 	cost := 0
 	for _, c := range l.tx.woken {
 		for seq := c.applied.Seq + 1; seq <= c.tail.Seq && cost < maxUnapplied; seq++ {
@@ -162,6 +201,14 @@ func (l *Ledger) putUpdate(u *Update, e *Entry, seal []byte) {
 	l.tx.updates[u.ID] = u
 	l.key, l.value = appendUpdateKey(l.key[:0], u.ID), appendRecord(l.value[:0], u, e, seal)
 	l.tx.batch.Set(l.key, l.value)
+}
+
+// putIndex writes what the index of its subject has of an update.
+func (l *Ledger) putIndex(id ID, key, entry []byte) {
+	from := len(l.tx.entries)
+	l.tx.entries = append(l.tx.entries, entry...)
+	l.tx.index[id] = l.tx.entries[from:]
+	l.tx.batch.Set(key, entry)
 }
 
 // putEvidence writes what was received beyond the end of its chain. Only its

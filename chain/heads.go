@@ -13,6 +13,14 @@ import (
 // earlier returns the context of a dep that is not the newest of its origin,
 // and false if that dep is on another subject or not applied (beyond a freeze).
 func (s *State) Context(u *Update, earlier func(ID) (Context, bool, error)) (Context, []byte, error) {
+	ctx, entry, err := s.context(u, earlier)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ctx, entry.append(nil, u.Stamp()), nil
+}
+
+func (s *State) context(u *Update, earlier func(ID) (Context, bool, error)) (Context, contextEntry, error) {
 	var seen Context
 	var own *stateTip
 	if i, ok := s.tip(u.ID.Origin); ok {
@@ -20,7 +28,7 @@ func (s *State) Context(u *Update, earlier func(ID) (Context, bool, error)) (Con
 		seen = own.context
 	}
 	if err := s.follows(u, own); err != nil {
-		return nil, nil, err
+		return nil, contextEntry{}, err
 	}
 	for _, id := range u.Deps {
 		if seen.Covers(id) {
@@ -37,15 +45,14 @@ func (s *State) Context(u *Update, earlier func(ID) (Context, bool, error)) (Con
 		}
 		ctx, ok, err := earlier(id)
 		if err != nil {
-			return nil, nil, fmt.Errorf("context of %s: %w", id, err)
+			return nil, contextEntry{}, fmt.Errorf("context of %s: %w", id, err)
 		}
 		if ok {
 			seen = seen.Join(ctx)
 		}
 	}
 	ctx := seen.With(u.ID)
-	entry := contextEntryOf(u, ctx, own)
-	return ctx, entry.append(nil, u.Stamp()), nil
+	return ctx, contextEntryOf(u, ctx, own), nil
 }
 
 // Attach are the deps that an update of self is to have beside those that its

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strconv"
+	"sync"
 )
 
 // jsonScanner checks JSON in one pass. It recurses at most MaxDepth deep and
@@ -26,6 +27,23 @@ type jsonScanner struct {
 type jsonKey struct {
 	text []byte // unescaped
 	at   int
+}
+
+// jsonKeys is room for the keys of one scan after the other.
+type jsonKeys struct{ keys []jsonKey }
+
+var jsonKeysPool = sync.Pool{New: func() any { return &jsonKeys{make([]jsonKey, 0, 16)} }}
+
+// jsonKeysKept is the most keys that room is kept for.
+const jsonKeysKept = 256
+
+func (k *jsonKeys) put() {
+	if cap(k.keys) > jsonKeysKept {
+		return
+	}
+	clear(k.keys[:cap(k.keys)]) // they point into the source
+	k.keys = k.keys[:0]
+	jsonKeysPool.Put(k)
 }
 
 func (s *jsonScanner) fault(at int, fault DeltaFault, detail string) *DeltaError {

@@ -43,6 +43,7 @@ type Ledger struct {
 	// key and value are room for what is written or read next.
 	key, value []byte
 	tx         batchState
+	spare      Batch // room for the next batch
 	// keysBy is the latest time that keys grow old by, and purged when they were
 	// looked through last, in Unix milliseconds; 0 for none and never.
 	keysBy, purged int64

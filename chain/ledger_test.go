@@ -50,6 +50,7 @@ func (p *party) flush(t require.TestingT, now int64) *chain.Effects {
 	batch, effects, err := p.ledger.Flush(now)
 	require.NoError(t, err)
 	require.NoError(t, p.store.Commit(batch, true))
+	p.ledger.Reuse(batch)
 	p.archive.Publish(p.ledger, effects)
 	p.runs = append(p.runs, effects.Own...)
 	return effects

@@ -3,6 +3,7 @@ package chain
 import (
 	"iter"
 	"slices"
+	"sync"
 )
 
 // Merge applies a JSON Merge Patch (RFC 7396) to target and returns the
@@ -19,7 +20,7 @@ func Merge(target, patch Value) Value {
 	var out []valueMember
 	changed := false
 	from, i := 0, 0 // members before i have been passed, those before from are in out
-	for _, m := range patch.members {
+	for n, m := range patch.members {
 		rest := Value{members: target.members[i:]}
 		skip, found := rest.find(m.key)
 		i += skip
@@ -38,7 +39,12 @@ func Merge(target, patch Value) Value {
 		}
 		if !changed {
 			changed = true
-			out = make([]valueMember, 0, len(target.members)+len(patch.members))
+			// As many as there will be at most: of the patch's, those to come may all be new.
+			more := len(patch.members) - n
+			if found {
+				more--
+			}
+			out = make([]valueMember, 0, len(target.members)+more)
 		}
 		out = append(out, target.members[from:i]...)
 		if m.value.kind != valueNull {
@@ -109,8 +115,15 @@ func (v Value) Leaves() iter.Seq2[string, Value] {
 // writes: scalars, arrays, nulls and {}, in the order of the sorted keys. An
 // empty patch writes nothing. The path is valid during the call.
 func (v Value) leaves(yield func(path []byte, leaf Value)) {
-	v.leavesBelow(make([]byte, 0, 64), yield)
+	room := pathPool.Get().(*[pathRoom]byte)
+	defer pathPool.Put(room)
+	v.leavesBelow(room[:0], yield)
 }
+
+// pathPool holds room for paths that are no longer, in bytes.
+var pathPool = sync.Pool{New: func() any { return new([pathRoom]byte) }}
+
+const pathRoom = 128
 
 func (v Value) leavesBelow(path []byte, yield func(path []byte, leaf Value)) {
 	for _, m := range v.members {

@@ -113,9 +113,8 @@ func (l *Ledger) takeBack(c *chainState, end Head) error {
 			continue
 		}
 		subjects[u.Subject] = true
-		key := appendIndexKey(nil, u.Subject, u.Stamp())
-		l.tx.index[string(key)] = nil
-		l.drop(key)
+		l.tx.index[u.ID] = nil
+		l.drop(appendIndexKey(nil, u.Subject, u.Stamp()))
 		l.dropAnswer(u)
 	}
 	c.applied = end
@@ -142,9 +141,7 @@ func (l *Ledger) rebuild(s *stagedState) error {
 		return err
 	}
 	state, err := Rebuild(subject, base, l.stitched(s), nil, func(u *Update, entry []byte) error {
-		key := appendIndexKey(nil, subject, u.Stamp())
-		l.tx.index[string(key)] = entry
-		l.tx.batch.Set(key, entry)
+		l.putIndex(u.ID, appendIndexKey(nil, subject, u.Stamp()), entry)
 		return nil
 	})
 	if err != nil {
@@ -166,12 +163,12 @@ func (l *Ledger) stitched(s *stagedState) Stitched {
 		it := l.store.Scan(indexRange(s.state.Subject()))
 		more, failed := true, error(nil)
 		for more && failed == nil && it.Next() {
-			if entry, ok := l.tx.index[string(it.Key())]; ok && entry == nil {
-				continue
-			}
 			var stamp Stamp
 			if stamp, failed = indexStamp(it.Key()); failed != nil {
 				break
+			}
+			if entry, ok := l.tx.index[stamp.ID]; ok && entry == nil {
+				continue
 			}
 			for more && len(added) > 0 && added[0].Stamp().Compare(stamp) < 0 {
 				more, added = emit(added[0]), added[1:]

@@ -3,6 +3,7 @@ package chain
 import (
 	"cmp"
 	"slices"
+	"sync"
 )
 
 // Value is a JSON value: an immutable tree that is safe to share and to use
@@ -50,9 +51,9 @@ func ParseValue(src []byte) (Value, error) {
 
 // valueParse reads one value. A strict one must be written as Append would.
 func valueParse(src []byte, strict bool) (Value, error) {
-	p := valueParser{jsonScanner: jsonScanner{src: src, compact: strict}, strict: strict}
-	var room [8]valueMember // as many as most objects have
-	p.stack = room[:0]
+	p := valueParserPool.Get().(*valueParser)
+	defer p.put()
+	p.src, p.compact, p.strict = src, strict, strict
 	if len(src) <= valueShared {
 		p.source = string(src)
 	}
@@ -67,6 +68,21 @@ func valueParse(src []byte, strict bool) (Value, error) {
 		return Value{}, err
 	}
 	return v, nil
+}
+
+// valueParserPool holds parsers for their room.
+var valueParserPool = sync.Pool{New: func() any { return &valueParser{stack: make([]valueMember, 0, 16)} }}
+
+// put gives the parser back, with its room and nothing else.
+func (p *valueParser) put() {
+	if cap(p.stack) > jsonKeysKept || cap(p.keys) > jsonKeysKept || cap(p.spans) > jsonKeysKept {
+		return
+	}
+	clear(p.stack[:cap(p.stack)])
+	clear(p.keys[:cap(p.keys)])
+	clear(p.spans[:cap(p.spans)])
+	*p = valueParser{jsonScanner: jsonScanner{keys: p.keys[:0]}, stack: p.stack[:0], spans: p.spans[:0]}
+	valueParserPool.Put(p)
 }
 
 type valueParser struct {

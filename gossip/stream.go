@@ -63,8 +63,9 @@ type Stream struct {
 	packed []byte // compressed payload being read, reused while small
 	readBy time.Time
 
-	writing sync.Mutex // held while frames are written; protects w and writeBy
+	writing sync.Mutex // held while frames are written; protects w, block and writeBy
 	w       *bufio.Writer
+	block   []byte // room for a compressed payload, kept while small
 	writeBy time.Time
 
 	mu     sync.Mutex // protects cause
@@ -209,8 +210,11 @@ func (s *Stream) WriteFrames(payloads [][]byte, compress bool) error {
 				return s.fail(ReasonLost, err)
 			}
 		}
-		if err := writeStreamFrame(s.w, payload, compress); err != nil {
+		if err := writeStreamFrame(s.w, payload, compress, &s.block); err != nil {
 			return s.writeFailed(err)
+		}
+		if cap(s.block) > 2*streamBuffer {
+			s.block = nil // a catch-up's large ones are not kept
 		}
 	}
 	if err := s.w.Flush(); err != nil {
@@ -226,13 +230,16 @@ func (s *Stream) writeFailed(err error) error {
 	return s.fail(reasonOf(err, ReasonLost), err)
 }
 
-func writeStreamFrame(w *bufio.Writer, payload []byte, compress bool) error {
+// writeStreamFrame writes one frame. The scratch is for a compressed payload, and
+// grows with it.
+func writeStreamFrame(w *bufio.Writer, payload []byte, compress bool, scratch *[]byte) error {
 	if len(payload) == 0 || len(payload) > maxPayload {
 		return streamFailure(ReasonFrame, "a frame of %d bytes to be sent, want 1 to %d", len(payload), maxPayload)
 	}
 	flag := byte(flagPlain)
 	if compress {
-		if block := s2.Encode(nil, payload); len(block) < len(payload) {
+		*scratch = slices.Grow((*scratch)[:0], s2.MaxEncodedLen(len(payload)))
+		if block := s2.Encode((*scratch)[:cap(*scratch)], payload); len(block) < len(payload) {
 			payload, flag = block, flagS2
 		}
 	}

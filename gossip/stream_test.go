@@ -82,7 +82,7 @@ func TestStreamFramesRoundTrip(t *testing.T) {
 		var wire bytes.Buffer
 		w := bufio.NewWriterSize(&wire, streamBuffer)
 		for _, p := range payloads {
-			require.NoError(t, writeStreamFrame(w, p, rapid.Bool().Draw(t, "compress")))
+			require.NoError(t, writeStreamFrame(w, p, rapid.Bool().Draw(t, "compress"), new([]byte)))
 		}
 		require.NoError(t, w.Flush())
 		var buf, scratch []byte
@@ -98,9 +98,9 @@ func TestStreamFramesRoundTrip(t *testing.T) {
 
 func TestWriteStreamFrameRefuses(t *testing.T) {
 	w := bufio.NewWriter(io.Discard)
-	require.Error(t, writeStreamFrame(w, nil, false))
-	require.Error(t, writeStreamFrame(w, make([]byte, maxPayload+1), true))
-	require.NoError(t, writeStreamFrame(w, make([]byte, maxPayload), true))
+	require.Error(t, writeStreamFrame(w, nil, false, new([]byte)))
+	require.Error(t, writeStreamFrame(w, make([]byte, maxPayload+1), true, new([]byte)))
+	require.NoError(t, writeStreamFrame(w, make([]byte, maxPayload), true, new([]byte)))
 }
 
 func FuzzReadStreamFrame(f *testing.F) {
@@ -123,7 +123,7 @@ func FuzzReadStreamFrame(f *testing.F) {
 			scratch = kept
 			var wire bytes.Buffer
 			w := bufio.NewWriter(&wire)
-			require.NoError(t, writeStreamFrame(w, payload, true))
+			require.NoError(t, writeStreamFrame(w, payload, true, new([]byte)))
 			require.NoError(t, w.Flush())
 			again, _, err := readStreamFrame(&wire, nil, nil)
 			require.NoError(t, err)

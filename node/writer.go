@@ -31,8 +31,18 @@ type writer struct {
 
 	closing sync.Once
 	// Of the loop alone:
-	open   bool // appendable is closed
-	credit int  // what may still be taken of peers, in chain.Update.Cost
+	open    bool // appendable is closed
+	credit  int  // what may still be taken of peers, in chain.Update.Cost
+	company company
+}
+
+// company is what a batch of drafts waits for, once there is one: those who were
+// answered together often come back together, and may share the next sync with
+// whoever waits already. Without it callers fall into groups that take turns, and
+// each waits for a sync of every group. Whoever publishes alone waits for nobody.
+type company struct {
+	drafts int       // with so many it is enough
+	until  time.Time // so long at most
 }
 
 const (
@@ -40,6 +50,8 @@ const (
 	// takes in memory and how long others wait for its commit.
 	maxBatchDrafts = 4096
 	maxBatchBytes  = 2 << 20
+	// companyMost is how many drafts share a sync well enough.
+	companyMost = 256
 )
 
 // newWriter returns the node's writer, which startWriter starts.
@@ -182,6 +194,23 @@ func (b *batch) arrive(a *arrival) {
 // drafts works on the drafts and reactions that a batch begins with and those that
 // wait besides. It reports whether there were any.
 func (w *writer) drafts(b batch) bool {
+	w.gather(&b, nil)
+	if len(b.drafts)+len(b.settles) == 0 {
+		return false
+	}
+	if wait := time.Until(w.company.until); len(b.drafts) < w.company.drafts && wait > 0 {
+		timer := time.NewTimer(wait)
+		w.gather(&b, timer.C)
+		timer.Stop()
+	}
+	w.process(&b)
+	w.company = company{min(len(b.drafts)+len(w.outbox), companyMost), time.Now().Add(w.core.Company())}
+	return true
+}
+
+// gather adds the drafts and reactions that wait to a batch; with an end it waits
+// until then for company.
+func (w *writer) gather(b *batch, end <-chan time.Time) {
 	outbox := w.outbox
 	if !w.open {
 		outbox = nil
@@ -196,13 +225,20 @@ func (w *writer) drafts(b batch) bool {
 			continue
 		default:
 		}
-		break
+		if end == nil || len(b.drafts) >= w.company.drafts {
+			return
+		}
+		select {
+		case p := <-outbox:
+			b.draft(p)
+		case s := <-w.settles:
+			b.settle(s)
+		case <-end:
+			return
+		case <-w.quit:
+			return
+		}
 	}
-	if len(b.drafts)+len(b.settles) == 0 {
-		return false
-	}
-	w.process(&b)
-	return true
 }
 
 // arrivals works on a share of what peers sent. What is taken beyond it, because

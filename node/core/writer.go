@@ -139,6 +139,10 @@ const (
 	syncMost  = 50 * time.Millisecond
 	syncShare = 10 // of the time at most 1/10 goes into these syncs, up to syncMost
 	rushShare = 1  // and at most 1/2 into those that peers wait for
+	// Drafts wait for company for a part of what the sync took that their callers
+	// waited for last.
+	companyShare = 4
+	companyMost  = 2 * time.Millisecond
 	// The note of received heads is written every markLeast to markMost while
 	// they move. What was lost of the log's end since is found by peers, or not.
 	markLeast = 100 * time.Millisecond
@@ -294,6 +298,7 @@ func (w *Writer) commit(b *Batch) error {
 	}
 	took := w.conf.Now().Sub(began)
 	w.conf.Measured(writes, sync, took)
+	w.conf.Ledger.Reuse(writes)
 	if !sync && !w.dirty {
 		w.dirty, w.unsynced = true, w.conf.Now()
 	}
@@ -344,6 +349,9 @@ func (w *Writer) synced(took time.Duration) []chain.Head {
 	clear(w.applied)
 	return heads
 }
+
+// Company is how long drafts may wait for others, which then share their sync.
+func (w *Writer) Company() time.Duration { return min(w.syncTook/companyShare, companyMost) }
 
 // Idle is how long Upkeep may wait.
 func (w *Writer) Idle() time.Duration {

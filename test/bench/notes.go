@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/tidings-mesh/tidings/test/bench/harness"
 )
 
 // Notes says how the nodes did what they did, from their metrics: sums over
@@ -23,13 +25,16 @@ func (m *tidingsMesh) Notes() map[string]float64 {
 		return nil
 	}
 	runs := t["tidings_gossip_runs_received_total"]
-	commits := t["tidings_store_commits_total{synced=yes}"] + t["tidings_store_commits_total{synced=no}"]
+	synced := t["tidings_store_commits_total{synced=yes}"]
+	commits := synced + t["tidings_store_commits_total{synced=no}"]
 	return map[string]float64{
+		"CPU us per update and node":             float64((harness.CPUTime() - m.cpu).Microseconds()) / (own + other),
+		"own updates per synced commit":          own / max(synced, 1),
 		"runs received":                          runs,
 		"updates applied per run received":       other / max(runs, 1),
 		"duplicates per update applied":          t["tidings_gossip_duplicate_updates_total"] / other,
 		"updates per batch":                      (own + other) / max(t["tidings_batch_updates"], 1),
-		"synced commits":                         t["tidings_store_commits_total{synced=yes}"],
+		"synced commits":                         synced,
 		"unsynced commits":                       t["tidings_store_commits_total{synced=no}"],
 		"ms per commit":                          1000 * t["tidings_store_commit_seconds sum"] / max(commits, 1),
 		"keys written per update applied":        t["tidings_store_keys_written_total"] / (own + other),

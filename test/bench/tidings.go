@@ -62,6 +62,7 @@ type tidingsMesh struct {
 	subjects [][]string
 	turn     []atomic.Uint64
 	queue    bool
+	cpu      time.Duration // of the process, when the mesh was whole
 	feeds    sync.WaitGroup
 }
 
@@ -72,6 +73,7 @@ func startTidings(env harness.Env, durable, queue bool) (harness.Mesh, error) {
 		m.Close()
 		return nil, err
 	}
+	m.cpu = harness.CPUTime()
 	for i, n := range m.nodes {
 		m.feeds.Go(func() { follow(ctx, i, n, env.Deliver) })
 	}
