@@ -101,7 +101,7 @@ func (f *follower) run(ctx context.Context, yield func(*View, error) bool) error
 		if err != nil {
 			return err
 		}
-		if first {
+		if first || f.roll.completes(b) {
 			err = f.restart(ctx)
 		} else {
 			err = f.take(ctx, b)
