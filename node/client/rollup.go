@@ -201,9 +201,18 @@ func (r *Rollup) history(ctx context.Context, subject, atLeast string) (h *Histo
 	return h, err
 }
 
-// holds asks for what a history is to hold. In a mesh of a thousand chains a cursor
-// cannot be asked by; then it is what the node has that gave the feed.
+// holds asks for what a history is to hold.
 func (r *Rollup) holds(atLeast string) []ReadOption {
+	if atLeast = r.reachable(atLeast); atLeast == "" {
+		return nil
+	}
+	return []ReadOption{AtLeast(atLeast), Wait(historyWait)}
+}
+
+// reachable is a cursor, or ID, as far as nodes have what it stands for. In a mesh of
+// a thousand chains a cursor cannot be asked by: then it is "", for what the node has
+// that is asked.
+func (r *Rollup) reachable(atLeast string) string {
 	if c, err := chain.ParseCursor(atLeast); err == nil && len(r.without) > 0 {
 		for _, o := range r.without {
 			delete(c.Frontier, o)
@@ -211,9 +220,9 @@ func (r *Rollup) holds(atLeast string) []ReadOption {
 		atLeast = c.String()
 	}
 	if len(atLeast) > longPlace {
-		return nil
+		return ""
 	}
-	return []ReadOption{AtLeast(atLeast), Wait(historyWait)}
+	return atLeast
 }
 
 // leaveOut finds the chains of which a node has less than a cursor has seen, and

@@ -359,6 +359,36 @@ func TestFollowGoesOnWithoutWhatIsLost(t *testing.T) {
 		require.Equal(t, `{"a":1}`, string(all[0].Status))
 		require.Equal(t, `{"a":1,"lost":1}`, string(all[1].Status))
 	})
+	// Where the view has it already, it is compared with what nodes still have, after a
+	// while, and is theirs then.
+	synctest.Test(t, func(t *testing.T) {
+		two := newDesk(t, "two", "two")
+		ahead, left := newDesk(t, "ahead", "r"), newDesk(t, "left", "r")
+		left.publish(900, "s", `{"a":1}`)
+		two.publish(1000, "s", `{"lost":1}`)
+		ahead.hear(left, 0, 1<<20)
+		ahead.hear(two, 0, 1<<20)
+		network := &desksThatGo{desks: desks{"ahead": ahead, "left": left}}
+		heard := &events{}
+		c := New(Config{Endpoints: []string{"http://ahead", "http://left"}, InOrder: true, Transport: network, Notify: heard.keep})
+		time.AfterFunc(time.Minute, func() { network.lose("ahead") })
+		time.AfterFunc(30*time.Minute, func() { left.hear(two, 0, 1<<20) })
+		began := time.Now()
+		var all []string
+		for v, err := range c.Follow(t.Context(), "s") {
+			require.NoError(t, err)
+			all = append(all, string(v.Status))
+			require.NotEmpty(t, v.ETag)
+			if len(all) == 2 {
+				require.Less(t, time.Since(began), 10*time.Minute)
+			}
+			if len(all) == 3 {
+				break
+			}
+		}
+		require.Equal(t, []string{`{"a":1,"lost":1}`, `{"a":1}`, `{"a":1,"lost":1}`}, all)
+		require.Equal(t, 1, heard.count(RollupDiverged))
+	})
 }
 
 // A batch that does not follow on the last one is rolled up all the same, from
