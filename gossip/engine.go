@@ -78,6 +78,7 @@ const (
 	pullTimeout   = time.Second
 	slowFor       = 2 * time.Second
 	refusedFor    = 30 * time.Second
+	huntAgain     = time.Second
 	quietFor      = time.Second
 	digestLatest  = 10 * time.Second
 	digestTimeout = 2 * time.Second

@@ -68,16 +68,29 @@ func (e *Engine) onHashes(p *peer, f *Hashes) {
 // parts from the one here. One peer is asked at a time.
 func (e *Engine) hunt(p *peer, r Range) {
 	c := e.chains[r.Origin]
-	if c == nil || c.hunted != nil || e.ledgerClosed || p == nil || !p.ready() {
+	if c == nil || c.hunted != nil || e.ledgerClosed {
+		return
+	}
+	if p == nil || !p.ready() {
+		e.huntLost(c)
 		return
 	}
 	before := e.nextID
 	e.Fetch(e.at, p.origin, r)
 	if e.nextID == before {
-		return // it is busy; the next exchange with it finds the fork again
+		e.huntLost(c) // it is busy
+		return
 	}
 	c.hunted = e.pulls[len(e.pulls)-1]
 	e.stats.Hunts++
+}
+
+// huntLost notes that a peer could not be asked for its branch, or has not
+// answered. The refusal that began the hunt holds only for as long as it takes
+// to ask again, perhaps another: what was refused is not known to be of no use.
+func (e *Engine) huntLost(c *chainState) {
+	c.hunted = nil
+	c.refused = min(c.refused, e.at.Mono+huntAgain)
 }
 
 // hunting goes on with a range of which the peer has served a part: what was

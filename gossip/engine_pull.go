@@ -268,7 +268,7 @@ func (e *Engine) release(a *pull) {
 	a.peer.pulls--
 	for _, r := range a.ranges {
 		if r.c.hunted == a {
-			r.c.hunted = nil
+			e.huntLost(r.c)
 		}
 		if r.c.want.pull == a {
 			r.c.want.pull = nil
