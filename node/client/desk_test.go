@@ -170,6 +170,25 @@ func (d desks) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("connection refused")
 }
 
+// desksThatGo are desks that may be lost.
+type desksThatGo struct {
+	mu    sync.Mutex // protects desks
+	desks desks
+}
+
+func (d *desksThatGo) lose(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.desks, name)
+}
+
+func (d *desksThatGo) RoundTrip(r *http.Request) (*http.Response, error) {
+	d.mu.Lock()
+	some := desks{r.URL.Hostname(): d.desks[r.URL.Hostname()]}
+	d.mu.Unlock()
+	return some.RoundTrip(r)
+}
+
 // recorded keeps what a handler answers instead of sending it.
 type recorded struct {
 	http.ResponseWriter

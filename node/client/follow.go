@@ -78,6 +78,7 @@ type follower struct {
 	compared time.Time // when a node's view was asked for last
 	etag     string    // of a node's view that is equal to the one here, "" if unknown
 	less     int       // how often on end a node's view had fewer updates
+	behindAt time.Time // since when nodes are behind the feed's cursor, zero if not
 
 	// ahead is a node's view with updates that the feed has still to bring, since a
 	// time.
@@ -101,7 +102,8 @@ func (f *follower) run(ctx context.Context, yield func(*View, error) bool) error
 		if err != nil {
 			return err
 		}
-		if first {
+		anew := first || f.roll.completes(b)
+		if anew {
 			err = f.restart(ctx)
 		} else {
 			err = f.take(ctx, b)
@@ -109,8 +111,8 @@ func (f *follower) run(ctx context.Context, yield func(*View, error) bool) error
 		if err != nil {
 			return err
 		}
-		due := first || b.UpToDate && time.Since(f.compared) >= f.every
-		if !first && f.every > 0 {
+		due := anew || b.UpToDate && time.Since(f.compared) >= f.every
+		if !anew && f.every > 0 {
 			// The consumer does not wait for a comparison of each view.
 			if more, err := f.show(yield); err != nil || !more {
 				return err
@@ -176,11 +178,16 @@ func (f *follower) take(ctx context.Context, b *Batch) error {
 // compare asks a node for its view.
 func (f *follower) compare(ctx context.Context) error {
 	f.compared = time.Now()
-	o := viewOptions{tag: f.etag}
-	if len(f.feed.cursor) <= longPlace {
-		o.atLeast = f.feed.cursor
-	}
+	o := viewOptions{tag: f.etag, readOptions: readOptions{atLeast: f.roll.reachable(f.feed.cursor)}}
 	v, err := f.c.view(ctx, f.subject, o)
+	switch isBehind := errors.Is(err, ErrBehind); {
+	case !isBehind:
+		f.behindAt = time.Time{}
+	case f.behindAt.IsZero():
+		f.behindAt = time.Now()
+	case time.Since(f.behindAt) >= lostPatience:
+		f.roll.leaveOut(ctx, f.feed.cursor) // what nobody has any more is compared without
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		if f.rolled().state.Updates() == 0 {

@@ -37,6 +37,9 @@ type Rollup struct {
 	// told are the freezes that the feed told of. A history from a node that has
 	// not heard of one may hold more.
 	told chain.Frontier
+	// without are chains of which the feed delivered more than nodes have any more,
+	// or yet. Histories are asked for without that, rather than waited for.
+	without []chain.Origin
 }
 
 // Rolled is what became of a subject's status.
@@ -86,17 +89,23 @@ func (r *Rollup) Take(ctx context.Context, b *Batch) ([]Rolled, error) {
 }
 
 // place prepares for a batch. One that does not follow on what was folded in lets
-// all subjects go.
+// all subjects go, and so does one from a node that has what some began without.
 func (r *Rollup) place(b *Batch) {
 	switch {
 	case r.cursor == "":
 		r.fresh = b.Since == "start"
 		r.tell(b.Since)
-	case r.cursor != b.Since || len(r.subjects) >= maxRolled:
+	case r.cursor != b.Since || len(r.subjects) >= maxRolled || r.completes(b):
 		clear(r.subjects)
-		r.fresh = false
+		r.fresh, r.without = false, nil
 	}
 	r.cursor = b.Since
+}
+
+// completes reports whether the node that gave a batch has what subjects began
+// without.
+func (r *Rollup) completes(b *Batch) bool {
+	return slices.ContainsFunc(r.without, func(o chain.Origin) bool { return !slices.Contains(b.Behind, o) })
 }
 
 // tell takes the freezes that a cursor knows. Of one of another version, those
@@ -129,23 +138,17 @@ const (
 	// historyWait is how long a node may wait until it has what a history is to
 	// hold.
 	historyWait = 5 * time.Second
+	// lostPatience is how long nodes may be behind what a history is to hold, before
+	// it is taken for lost: who catches up is behind for seconds.
+	lostPatience = 30 * time.Second
 	// longPlace is the length past which a cursor is too long for a path's query.
 	longPlace = 24 << 10
 )
 
 // begin starts a subject with its history, which holds at least what a cursor or
-// an ID stands for. In a mesh of a thousand chains a cursor cannot be asked by;
-// then it is what the node has that gave the feed.
+// an ID stands for, as far as nodes have it.
 func (r *Rollup) begin(ctx context.Context, subject, atLeast string) (*rolled, error) {
-	var place []ReadOption
-	if len(atLeast) <= longPlace {
-		place = []ReadOption{AtLeast(atLeast), Wait(historyWait)}
-	}
-	var h *History
-	err := r.c.persist(ctx, func() time.Duration { return r.Patience }, func() (err error) {
-		h, err = r.c.History(ctx, subject, place...)
-		return err
-	})
+	h, err := r.history(ctx, subject, atLeast)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		h = &History{Complete: true} // nothing yet, or all of it was taken back
@@ -166,6 +169,82 @@ func (r *Rollup) begin(ctx context.Context, subject, atLeast string) (*rolled, e
 	}
 	r.subjects[subject] = s
 	return s, nil
+}
+
+// history asks for a subject's history, which holds at least what a cursor or an ID
+// stands for. What a node delivered, and was lost with before another had it, is
+// nowhere any more: once nodes have been behind for lostPatience, it goes on without
+// the chains of which there is less.
+func (r *Rollup) history(ctx context.Context, subject, atLeast string) (h *History, err error) {
+	limit := lostPatience
+	if r.Patience > 0 {
+		limit = min(limit, r.Patience/2)
+	}
+	var behind time.Time // since when
+	ask := func() (err error) {
+		h, err = r.c.History(ctx, subject, r.holds(atLeast)...)
+		return err
+	}
+	err = r.c.persist(ctx, func() time.Duration { return r.Patience }, func() error {
+		err := ask()
+		switch {
+		case !errors.Is(err, ErrBehind):
+			return err
+		case behind.IsZero():
+			behind = time.Now()
+		}
+		if time.Since(behind) < limit || !r.leaveOut(ctx, atLeast) {
+			return err
+		}
+		return ask()
+	})
+	return h, err
+}
+
+// holds asks for what a history is to hold.
+func (r *Rollup) holds(atLeast string) []ReadOption {
+	if atLeast = r.reachable(atLeast); atLeast == "" {
+		return nil
+	}
+	return []ReadOption{AtLeast(atLeast), Wait(historyWait)}
+}
+
+// reachable is a cursor, or ID, as far as nodes have what it stands for. In a mesh of
+// a thousand chains a cursor cannot be asked by: then it is "", for what the node has
+// that is asked.
+func (r *Rollup) reachable(atLeast string) string {
+	if c, err := chain.ParseCursor(atLeast); err == nil && len(r.without) > 0 {
+		for _, o := range r.without {
+			delete(c.Frontier, o)
+		}
+		atLeast = c.String()
+	}
+	if len(atLeast) > longPlace {
+		return ""
+	}
+	return atLeast
+}
+
+// leaveOut finds the chains of which a node has less than a cursor has seen, and
+// reports whether there are any that were not known.
+func (r *Rollup) leaveOut(ctx context.Context, cursor string) bool {
+	c, err := chain.ParseCursor(cursor)
+	if err != nil {
+		return false // of another version, or an ID
+	}
+	c.Filter = chain.FilterHash{}
+	f := &feed{c: r.c, cursor: c.String(), options: feedOptions{limit: 1}}
+	b, err := f.poll(ctx)
+	if err != nil {
+		return false
+	}
+	known := len(r.without)
+	for _, o := range b.Behind {
+		if !slices.Contains(r.without, o) {
+			r.without = append(r.without, o)
+		}
+	}
+	return len(r.without) > known
 }
 
 // retract takes back a chain's updates after a seq.

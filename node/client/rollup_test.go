@@ -280,6 +280,117 @@ func TestRollupBeginsWithWhatWasDelivered(t *testing.T) {
 	})
 }
 
+// What was delivered and then lost with its node, before another had it, does not
+// hold up what begins later. Once a node has it after all, all begins anew.
+func TestRollupGoesOnWithoutWhatIsLost(t *testing.T) {
+	for _, patience := range []time.Duration{0, 10 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			one, two := newDesk(t, "one", "one"), newDesk(t, "two", "two")
+			ahead, left := newDesk(t, "ahead", "r"), newDesk(t, "left", "r")
+			one.publish(1000, "s", `{"a":1}`)
+			two.publish(1000, "s", `{"lost":1}`)
+			ahead.hear(one, 0, 1<<20)
+			ahead.hear(two, 0, 1<<20)
+			left.hear(one, 0, 1<<20)
+			network := desks{"ahead": ahead, "left": left}
+			c := New(Config{Endpoints: []string{"http://ahead", "http://left"}, InOrder: true, Transport: network})
+			f, err := c.openFeed(t.Context(), []FeedOption{Since("now"), Prefix("s"), Once()})
+			require.NoError(t, err)
+			_, err = f.next(t.Context())
+			require.NoError(t, err)
+			delete(network, "ahead")
+			roll := c.Rollup()
+			roll.Patience = patience
+			took := func() time.Duration {
+				began := time.Now()
+				b, err := f.next(t.Context())
+				require.NoError(t, err)
+				_, err = roll.Take(t.Context(), b)
+				require.NoError(t, err)
+				return time.Since(began)
+			}
+			one.publish(1010, "s", `{"b":1}`)
+			left.hear(one, 1, 1<<20)
+			require.Less(t, took(), time.Minute)
+			want, _ := left.view("s")
+			v, err := roll.View("s")
+			require.NoError(t, err)
+			require.Equal(t, string(want), string(v.Raw))
+			one.publish(1020, "s/1", `{"b":1}`)
+			left.hear(one, 2, 1<<20)
+			require.Less(t, took(), time.Second, "it is not waited for again")
+
+			left.hear(two, 0, 1<<20)
+			one.publish(1030, "s", `{"c":1}`)
+			left.hear(one, 3, 1<<20)
+			require.Less(t, took(), time.Second)
+			want, _ = left.view("s")
+			v, err = roll.View("s")
+			require.NoError(t, err)
+			require.Equal(t, string(want), string(v.Raw))
+			require.Equal(t, `{"a":1,"b":1,"c":1,"lost":1}`, roll.Status("s").String())
+			v, err = roll.View("s/1")
+			require.NoError(t, err)
+			require.Nil(t, v, "it was let go")
+		})
+	}
+}
+
+func TestFollowGoesOnWithoutWhatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newDesk(t, "one", "one"), newDesk(t, "two", "two")
+		ahead, left := newDesk(t, "ahead", "r"), newDesk(t, "left", "r")
+		one.publish(1000, "s", `{"a":1}`)
+		two.publish(1000, "s", `{"lost":1}`)
+		ahead.hear(one, 0, 1<<20)
+		ahead.hear(two, 0, 1<<20)
+		left.hear(one, 0, 1<<20)
+		told := 0
+		ahead.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			if told++; told > 1 {
+				w.WriteHeader(http.StatusBadGateway)
+			}
+			return told > 1
+		}
+		c := New(Config{Endpoints: []string{"http://ahead", "http://left"}, InOrder: true, Transport: desks{"ahead": ahead, "left": left}})
+		time.AfterFunc(5*time.Minute, func() { left.hear(two, 0, 1<<20) })
+		all := follow(t, c, "s", 2)
+		require.Len(t, all, 2)
+		require.Equal(t, `{"a":1}`, string(all[0].Status))
+		require.Equal(t, `{"a":1,"lost":1}`, string(all[1].Status))
+	})
+	// Where the view has it already, it is compared with what nodes still have, after a
+	// while, and is theirs then.
+	synctest.Test(t, func(t *testing.T) {
+		two := newDesk(t, "two", "two")
+		ahead, left := newDesk(t, "ahead", "r"), newDesk(t, "left", "r")
+		left.publish(900, "s", `{"a":1}`)
+		two.publish(1000, "s", `{"lost":1}`)
+		ahead.hear(left, 0, 1<<20)
+		ahead.hear(two, 0, 1<<20)
+		network := &desksThatGo{desks: desks{"ahead": ahead, "left": left}}
+		heard := &events{}
+		c := New(Config{Endpoints: []string{"http://ahead", "http://left"}, InOrder: true, Transport: network, Notify: heard.keep})
+		time.AfterFunc(time.Minute, func() { network.lose("ahead") })
+		time.AfterFunc(30*time.Minute, func() { left.hear(two, 0, 1<<20) })
+		began := time.Now()
+		var all []string
+		for v, err := range c.Follow(t.Context(), "s") {
+			require.NoError(t, err)
+			all = append(all, string(v.Status))
+			require.NotEmpty(t, v.ETag)
+			if len(all) == 2 {
+				require.Less(t, time.Since(began), 10*time.Minute)
+			}
+			if len(all) == 3 {
+				break
+			}
+		}
+		require.Equal(t, []string{`{"a":1,"lost":1}`, `{"a":1}`, `{"a":1,"lost":1}`}, all)
+		require.Equal(t, 1, heard.count(RollupDiverged))
+	})
+}
+
 // A batch that does not follow on the last one is rolled up all the same, from
 // histories; a history that is not whole is not rolled up.
 func TestRollupOfABatchOutOfTurn(t *testing.T) {
