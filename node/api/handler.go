@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidings-mesh/tidings/node/room"
 )
 
 // Handler is a node's HTTP interface. It is safe for concurrent use.
@@ -31,6 +33,7 @@ type Handler struct {
 	waiters atomic.Int64
 	streams atomic.Int64
 	batches batches
+	large   *room.Room // of bodies
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc
@@ -52,6 +55,7 @@ func New(cfg Config) *Handler {
 	if h.metrics, err = newMetrics(cfg.Registry); err != nil {
 		h.logger.Error("register HTTP metrics", slog.Any("err", err))
 	}
+	h.large = newLargeRoom(h.limits.LargeBodies)
 	h.nodeHeader = []string{h.info.Node}
 	h.closing, h.close = context.WithCancel(context.Background())
 	h.routes(cfg.Pages)
