@@ -31,8 +31,8 @@ type panel struct {
 }
 
 var panels = []panel{
-	{"Latency to all nodes at 100 updates/s: p50 – p99", PhaseLatency, 190, 400, 0.1, 10_000, "ms"},
-	{"Throughput: updates/s that all nodes have", PhaseThroughput, 560, 740, 100, 10_000_000, "/s"},
+	{"Latency to all nodes at 100 updates/s: p50 – p99", PhaseLatency, 190, 390, 0.1, 10_000, "ms"},
+	{"Throughput: updates/s that all nodes have", PhaseThroughput, 580, 750, 100, 10_000_000, "/s"},
 }
 
 const pictureStyle = `
@@ -214,7 +214,7 @@ func (p panel) bar(d *drawing, o *row, class string, least, most func(Result) fl
 	}
 	text(&d.b, "small", end+5, y+10, "start", label)
 	if share := o.median(func(r Result) float64 { return r.Complete }); share < 1 {
-		text(&d.b, "lost", end+5+6.2*float64(len([]rune(label)))+6, y+10, "start", fmt.Sprintf("%s arrive", pct(share)))
+		text(&d.b, "lost", end+5+5.8*float64(len([]rune(label)))+6, y+10, "start", fmt.Sprintf("%s arrive", pct(share)))
 	}
 }
 

@@ -11,10 +11,11 @@ import (
 
 const (
 	floodSubjects = 100_000
+	largeDelta    = 64_000 // bytes, near the most that a delta may have
 	catchUpLimit  = 5 * time.Minute
 )
 
-// floodOfPublishes has more clients than a node can serve publish, in three
+// floodOfPublishes has more clients than a node can serve publish, in four
 // forms, each on a new node.
 func floodOfPublishes(r *report, o options, dir string) error {
 	anySubject := func(int) int64 { return rand.Int64N(floodSubjects) }
@@ -29,8 +30,11 @@ func floodOfPublishes(r *report, o options, dir string) error {
 		{"64 clients, arrays of 1,000", 64, func(c *client, _ int64) error {
 			return c.publish(1000, anySubject, o.payload)
 		}},
-		{"32 clients, arrays of 240 updates of 64 KiB: 15 MiB", 32, func(c *client, _ int64) error {
-			return c.publish(240, anySubject, 64000)
+		{"32 clients, arrays of 240 updates of 64 KB", 32, func(c *client, _ int64) error {
+			return c.publish(240, anySubject, largeDelta)
+		}},
+		{"32 clients, streams of 240 lines of 64 KB", 32, func(c *client, _ int64) error {
+			return c.stream(240, anySubject, largeDelta)
 		}},
 	}
 	for i, f := range forms {

@@ -100,7 +100,16 @@ func (c *client) publish(items int, subject func(i int) int64, payload int) erro
 		}
 		body = appendItem(append(body, sep), subject(i), payload)
 	}
-	return c.post(append(body, ']'))
+	return c.post("application/json", append(body, ']'))
+}
+
+// stream sends items as a stream of lines, and counts as publish does.
+func (c *client) stream(items int, subject func(i int) int64, payload int) error {
+	body := make([]byte, 0, items*(payload+48))
+	for i := range items {
+		body = append(appendItem(body, subject(i), payload), '\n')
+	}
+	return c.post("application/x-ndjson", body)
 }
 
 // path is the subject of a number: a thousand folders share them.
@@ -112,11 +121,11 @@ func appendItem(b []byte, subject int64, payload int) []byte {
 
 // publishOne publishes one update by itself.
 func (c *client) publishOne(s int64, payload int) error {
-	return c.post(appendItem(nil, s, payload))
+	return c.post("application/json", appendItem(nil, s, payload))
 }
 
-func (c *client) post(body []byte) error {
-	res, err := c.http.Post(c.base+"/v1/updates", "application/json", bytes.NewReader(body))
+func (c *client) post(kind string, body []byte) error {
+	res, err := c.http.Post(c.base+"/v1/updates", kind, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
