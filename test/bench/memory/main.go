@@ -42,7 +42,7 @@ func main() {
 	flag.DurationVar(&o.limit, "for", 30*time.Minute, "how long filling the store may take; what is reached by then is measured")
 	flag.DurationVar(&o.length, "length", 15*time.Second, "how long each load lasts")
 	flag.IntVar(&o.payload, "payload", 256, "bytes of a delta")
-	flag.StringVar(&o.tmp, "tmp", "", "where stores go (default: the system's temporary folder); 10 million subjects take some 6 GB")
+	flag.StringVar(&o.tmp, "tmp", "", "where stores go (default: the system's temporary folder); 10 million subjects take some 7 GB")
 	flag.StringVar(&o.only, "only", "store,publishes,peer", "what to measure")
 	flag.BoolVar(&o.asJSON, "json", false, "print JSON, not a table")
 	flag.Parse()

@@ -154,8 +154,8 @@ func use(r *report, a *agent.Agent, o options, subjects int64) error {
 // count is a number as it is said.
 func count(n int64) string {
 	switch {
-	case n >= 1e6 && n%1e5 == 0:
-		return fmt.Sprintf("%g million", float64(n)/1e6)
+	case n >= 1e6:
+		return fmt.Sprintf("%.3g million", float64(n)/1e6)
 	case n >= 1000:
 		return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 	}
