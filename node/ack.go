@@ -9,9 +9,10 @@ import (
 
 // Ack is a draft on its way to the chain. It is safe for concurrent use.
 type Ack struct {
-	prepared *chain.Prepared
-	draft    *chain.Draft // of Enqueue, whose caller may not wait for the outcome
-	outbox   *outbox      // which took it
+	prepared *chain.Prepared // nil once the outcome is known: whoever waits for it keeps no content
+	draft    *chain.Draft    // of Enqueue, whose caller may not wait for the outcome
+	outbox   *outbox         // which took it
+	places   int             // in there
 	done     chan struct{}
 	receipt  chain.Receipt // from here on: before done is closed, the writer's
 	err      error
@@ -58,6 +59,7 @@ func (p *Ack) resolve(r chain.Receipt, err error) {
 	if p.outbox != nil {
 		p.outbox.leave(p, err)
 	}
+	p.prepared, p.draft = nil, nil
 	p.receipt, p.err = r, err
 	close(p.done)
 }

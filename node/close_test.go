@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,26 @@ func recovering(t *testing.T, c node.Config) *node.Node {
 	require.NoError(t, err)
 	require.Contains(t, n.Readiness().Reason, "recovering")
 	return n
+}
+
+// What waits is bounded in bytes, too: a large draft takes the room of several.
+func TestLargeDraftsTakeMoreRoom(t *testing.T) {
+	n := recovering(t, node.Config{Outbox: 32})
+	large := `{"a":"` + strings.Repeat("x", 60_000) + `"}`
+	for want := range 2 {
+		require.Equal(t, want, n.OutboxDepth())
+		_, err := n.Enqueue(t.Context(), draft("order/1", large))
+		require.NoError(t, err)
+	}
+	_, err := n.Enqueue(t.Context(), draft("order/1", large))
+	require.ErrorIs(t, err, node.ErrBusy)
+	_, err = n.Enqueue(t.Context(), draft("order/1", `{"a":1}`))
+	require.NoError(t, err, "a small one has room")
+	require.Equal(t, 3, n.OutboxDepth())
+	var undelivered *node.UndeliveredError
+	require.ErrorAs(t, n.Close(), &undelivered)
+	require.Len(t, undelivered.Drafts, 3)
+	require.Zero(t, n.OutboxDepth())
 }
 
 // Whoever waits for room in the outbox, which nobody empties, does not keep the

@@ -83,7 +83,8 @@ type Config struct {
 	// by it, but for the deadlines of Expect. Default: time.Now.
 	Clock func() time.Time
 
-	// Outbox bounds the drafts that wait to be committed. Default 16,384. More
+	// Outbox bounds the drafts that wait to be committed; one of more than 4 KiB
+	// counts as several, about one for each 4 KiB. Default 16,384. More
 	// takes bursts; fewer makes callers notice sooner that the disk is slow.
 	Outbox int
 	// Linger is how long a draft of Enqueue may wait for others, so that they share

@@ -174,3 +174,22 @@ func TestUndeliveredErrorNamesWhatItIsAbout(t *testing.T) {
 	require.Equal(t, `enqueued and not committed: 5, about "order/0" "order/1" "order/2" and 2 more: closed`, undelivered.Error())
 	require.Equal(t, err, n.Close(), "it is told whoever closes")
 }
+
+// A large draft that does not fit beside what lingers ends its lingering.
+func TestNothingLingersWhereALargeDraftWants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := open(t, node.Config{Linger: time.Hour, Outbox: 4})
+		large := draft("large", `{"a":"`+strings.Repeat("x", 20<<10)+`"}`)
+		small := enqueue(t, n, "s", `{"v":1}`)
+		_, err := n.Enqueue(t.Context(), large)
+		require.ErrorIs(t, err, node.ErrBusy)
+		synctest.Wait()
+		require.True(t, isDone(small))
+		began := time.Now()
+		small = enqueue(t, n, "s", `{"v":2}`)
+		_, err = n.Publish(t.Context(), large)
+		require.NoError(t, err)
+		require.True(t, isDone(small))
+		require.Less(t, time.Since(began), time.Minute)
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/node/room"
 )
 
 // ErrBusy is returned by Enqueue while the outbox is full.
@@ -16,10 +17,11 @@ var ErrBusy = errors.New("outbox is full")
 
 // outbox holds the drafts that wait to be committed: those that linger for
 // company, those in the queue before the writer, and those that it is
-// committing. They are bounded together.
+// committing. They are bounded together, in number and in bytes.
 type outbox struct {
 	queue  chan *Ack
-	room   chan struct{} // holds one for each draft; as large as the queue, which so never blocks
+	room   *room.Room // a draft has one place or more; as large as the queue, which so never blocks
+	drafts atomic.Int64
 	linger time.Duration
 
 	// subjects counts the drafts that wait by a hash of their subject.
@@ -40,9 +42,13 @@ type outbox struct {
 	timer     *time.Timer // ends the lingering of the first
 }
 
+// placeBytes is what a draft may take in memory for one place in the outbox: a
+// delta of some 4 KiB. A larger one takes as many more.
+const placeBytes = 16 << 10
+
 func newOutbox(size int, linger time.Duration) *outbox {
 	return &outbox{
-		queue: make(chan *Ack, size), room: make(chan struct{}, size), linger: linger,
+		queue: make(chan *Ack, size), room: room.New(size), linger: linger,
 		seed: maphash.MakeSeed(), quit: make(chan struct{}),
 	}
 }
@@ -54,9 +60,9 @@ func (o *outbox) offer(p *Ack) error {
 	if o.closed {
 		return chain.ErrClosed
 	}
-	select {
-	case o.room <- struct{}{}:
-	default:
+	p.places = placesOf(p.prepared)
+	if !o.room.TryTake(p.places) {
+		o.flush() // nothing is won by waiting for more
 		o.refused.Add(1)
 		return ErrBusy
 	}
@@ -69,7 +75,7 @@ func (o *outbox) offer(p *Ack) error {
 	defer o.order.Unlock()
 	o.lingering = append(o.lingering, p)
 	switch {
-	case len(o.lingering) >= maxBatchDrafts || len(o.room) == cap(o.room):
+	case len(o.lingering) >= maxBatchDrafts || o.room.Full():
 		o.release() // nothing is won by waiting for more
 	case len(o.lingering) == 1:
 		o.timer = time.AfterFunc(o.linger, o.flush)
@@ -84,11 +90,11 @@ func (o *outbox) put(ctx context.Context, p *Ack) error {
 	if o.closed {
 		return chain.ErrClosed
 	}
-	select {
-	case o.room <- struct{}{}:
-	case <-o.quit:
-		return chain.ErrClosed
-	case <-ctx.Done():
+	p.places = placesOf(p.prepared)
+	if !o.takeRoom(ctx, p) {
+		if o.isClosing() {
+			return chain.ErrClosed
+		}
 		return ctx.Err()
 	}
 	o.enter(p)
@@ -101,6 +107,16 @@ func (o *outbox) put(ctx context.Context, p *Ack) error {
 	o.release()
 	o.queue <- p
 	return nil
+}
+
+// takeRoom waits for room until ctx ends or the outbox is closed. It reports whether
+// there is.
+func (o *outbox) takeRoom(ctx context.Context, p *Ack) bool {
+	if o.room.TryTake(p.places) {
+		return true
+	}
+	o.flush() // nothing is won by waiting for more
+	return o.room.Take(p.places, ctx.Done(), o.quit)
 }
 
 // flush ends the lingering of all.
@@ -125,6 +141,7 @@ func (o *outbox) release() {
 // enter counts a draft for which there is room.
 func (o *outbox) enter(p *Ack) {
 	p.outbox = o
+	o.drafts.Add(1)
 	o.about(p.prepared.Subject()).Add(1)
 }
 
@@ -137,8 +154,11 @@ func (o *outbox) leave(p *Ack, err error) {
 		}
 	}
 	o.about(p.prepared.Subject()).Add(-1)
-	<-o.room
+	o.drafts.Add(-1)
+	o.room.Give(p.places)
 }
+
+func placesOf(d *chain.Prepared) int { return 1 + d.Size()/placeBytes }
 
 func (o *outbox) about(subject string) *atomic.Int32 {
 	return &o.subjects[maphash.String(o.seed, subject)%uint64(len(o.subjects))]
@@ -149,7 +169,7 @@ func (o *outbox) about(subject string) *atomic.Int32 {
 func (o *outbox) settled(subject string) bool { return o.about(subject).Load() == 0 }
 
 // depth is the number of drafts that wait.
-func (o *outbox) depth() int { return len(o.room) }
+func (o *outbox) depth() int { return int(o.drafts.Load()) }
 
 func (o *outbox) isClosing() bool {
 	select {

@@ -11,8 +11,9 @@ import (
 )
 
 // readBody reads a whole body. most is asked for the bound, in bytes, once the
-// first byte that is not white space has come. The result is the caller's own.
-func (x *exchange) readBody(most func(first byte) int) ([]byte, error) {
+// first byte that is not white space has come. A large one waits for room, where
+// large says which. The result is the caller's own.
+func (x *exchange) readBody(large *largeBody, most func(first byte) int) ([]byte, error) {
 	// What a client claims is not taken for true: the buffer grows with what
 	// really comes.
 	size := min(max(x.r.ContentLength+1, 512), 64<<10)
@@ -25,10 +26,18 @@ func (x *exchange) readBody(most func(first byte) int) ([]byte, error) {
 		}
 		n, err := x.r.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
-		if bound := most(firstByte(buf)); len(buf) > bound {
+		bound := most(firstByte(buf))
+		if len(buf) > bound {
 			x.w.Header().Set("Connection", "close")
 			x.discard(int64(len(buf)))
 			return nil, &http.MaxBytesError{Limit: int64(bound)}
+		}
+		if waited, refused := large.need(len(buf), bound); refused != nil {
+			x.w.Header().Set("Connection", "close")
+			x.discard(int64(len(buf)))
+			return nil, refused
+		} else if waited && bounded {
+			_ = rc.SetReadDeadline(time.Now().Add(x.h.limits.BodyTime))
 		}
 		switch {
 		case errors.Is(err, io.EOF):

@@ -59,7 +59,7 @@ func (h *Handler) changesByPost(x *exchange) error {
 	if _, err := contentType(x.r, typeJSON); err != nil {
 		return err
 	}
-	body, err := x.readBody(func(byte) int { return maxQueryBody })
+	body, err := x.readBody(nil, func(byte) int { return maxQueryBody })
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,10 @@ type Limits struct {
 	// helps throughput where commits are slow, and takes up to 64 KiB a line.
 	// Default 1,024.
 	StreamWindow int
+	// LargeBodies bounds the bytes of bodies of drafts of more than 64 KiB that the
+	// node holds at a time, until they are answered. One for which there is no room
+	// in its time is refused as busy. Default 64 MiB: four arrays of the largest kind.
+	LargeBodies int
 	// StreamIdle is how long a publish stream may send nothing. Default 15 min.
 	StreamIdle time.Duration
 	// BodyTime is how long any other body may take. Default 30 s.
@@ -54,6 +58,7 @@ const (
 	defaultWaiters      = 20_000 // twice what is tried, below the usual limits of file descriptors
 	defaultStreams      = 1_024
 	defaultStreamWindow = 1_024 // a few commits of a slow disk at full rate
+	defaultLargeBodies  = 64 << 20
 	defaultStreamIdle   = 15 * time.Minute
 	defaultBodyTime     = 30 * time.Second // 16 MiB at 4.5 Mbit/s
 	defaultScanTime     = time.Second
@@ -63,7 +68,7 @@ func (l Limits) withDefaults() Limits {
 	for _, f := range []struct {
 		field *int
 		value int
-	}{{&l.Waiters, defaultWaiters}, {&l.Streams, defaultStreams}, {&l.StreamWindow, defaultStreamWindow}} {
+	}{{&l.Waiters, defaultWaiters}, {&l.Streams, defaultStreams}, {&l.StreamWindow, defaultStreamWindow}, {&l.LargeBodies, defaultLargeBodies}} {
 		if *f.field <= 0 {
 			*f.field = f.value
 		}

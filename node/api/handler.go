@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/tidings-mesh/tidings/node/room"
 )
 
 // Handler is a node's HTTP interface. It is safe for concurrent use.
@@ -32,6 +34,7 @@ type Handler struct {
 	streams atomic.Int64
 	batches *batches
 	views   *views
+	large   *room.Room // of bodies
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc
@@ -55,6 +58,7 @@ func New(cfg Config) *Handler {
 	if h.metrics, err = newMetrics(cfg.Registry); err != nil {
 		h.logger.Error("register HTTP metrics", slog.Any("err", err))
 	}
+	h.large = newLargeRoom(h.limits.LargeBodies)
 	h.nodeHeader = []string{h.info.Node}
 	h.closing, h.close = context.WithCancel(context.Background())
 	h.routes(cfg.Pages)

@@ -74,7 +74,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 func newRefused() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tidings_http_refused_total",
-		Help: "What was refused because there was no room: connections, requests that would wait, and publish streams.",
+		Help: "What was refused because there was no room: connections, requests that would wait, publish streams, and large bodies of drafts.",
 	}, []string{"what"})
 }
 

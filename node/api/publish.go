@@ -41,7 +41,9 @@ func (h *Handler) publish(x *exchange) error {
 	if _, err := negotiate(x.r, typeJSON); err != nil {
 		return err
 	}
-	body, err := x.readBody(func(first byte) int {
+	large := &largeBody{x: x, wait: opts.wait}
+	defer large.end()
+	body, err := x.readBody(large, func(first byte) int {
 		if first == '[' {
 			return maxArrayBody
 		}
@@ -230,6 +232,9 @@ func (o *outcome) appendMembers(dst []byte) []byte {
 // chunk is the number of drafts that go into the outbox in one call: enough to
 // be worth one, few enough for an outbox of any size to have room for.
 const chunk = 256
+
+// chunkBytes is how many bytes of lines a stream gathers for such a call.
+const chunkBytes = 256 << 10
 
 // submit publishes drafts in their order and returns what became of each; nil
 // ones are passed over. The error is for all of them: nothing was published.

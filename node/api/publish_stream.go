@@ -31,6 +31,7 @@ type stream struct {
 
 	batch []chain.Draft // drafts of held, in their order
 	held  []streamItem  // lines that are not handed over yet; those without err wait for the batch
+	bytes int           // of the lines in batch
 }
 
 // streamItem is one line on its way to its answer.
@@ -175,7 +176,7 @@ func (s *stream) read() {
 
 // waiting reports whether a whole line has come already.
 func (s *stream) waiting() bool {
-	if len(s.held) >= chunk {
+	if len(s.held) >= chunk || s.bytes >= chunkBytes {
 		return false
 	}
 	b, _ := s.lines.Peek(s.lines.Buffered())
@@ -215,6 +216,7 @@ func (s *stream) take(line int, raw []byte) {
 		return
 	}
 	s.batch = append(s.batch, d.Draft)
+	s.bytes += len(raw)
 	s.hold(streamItem{line: line, draft: true})
 }
 
@@ -253,7 +255,7 @@ func (s *stream) flush() {
 		}
 		s.items <- item
 	}
-	s.held = s.held[:0]
+	s.held, s.bytes = s.held[:0], 0
 	s.batch = make([]chain.Draft, 0, min(cap(s.batch), chunk)) // the outbox may keep the last one
 }
 

@@ -15,9 +15,13 @@ func main() {
 		natsStreamSync,
 		tidingsQueue,
 		natsStreamSyncQueue,
-		tidingsMemory,
-		gossipsubTuned,
 		tcpLogFloor,
+		tidingsMemory,
+		natsStream,
+		gossipsubTuned,
+		memberlistTuned,
+		serfTuned,
+		serfDefault,
 		tcpFloor,
-	}))
+	}, "compare-etcd"))
 }

@@ -28,6 +28,7 @@ var tcpLogFloor = harness.Spec{
 	Name:       "tcp-log-floor",
 	Durable:    "fsynced at the publisher when Publish returns, at each receiver when delivered",
 	Loss:       "none while every connection lives",
+	Synced:     true,
 	Windows:    []int{1024},
 	Publishers: 192,
 	Start:      func(env harness.Env) (harness.Mesh, error) { return startTCP(env, true) },

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,10 +21,14 @@ type options struct {
 	payload, count, rate   int
 	secs                   float64
 	runs                   int
+	repeat                 string
+	limit                  time.Duration
+	resume                 bool
+	svg                    string
 	asJSON                 bool
 	save, lock, tmp, table string
 	profiles               string
-	disk, list             bool
+	disk, list, specs      bool
 	job                    string
 	nodesText, windowsText string
 }
@@ -40,41 +45,30 @@ func parseOptions() options {
 	flag.IntVar(&o.rate, "rate", 100, "updates per second in a latency run")
 	flag.Float64Var(&o.secs, "secs", 6, "length of a throughput run; its first second, or quarter if that is less, is not counted")
 	flag.IntVar(&o.runs, "runs", 3, "runs of each row; the tables show medians")
+	flag.StringVar(&o.repeat, "repeat", "all", "comma list of the peers that all runs are made of, or all; of others there is the first run alone")
+	flag.DurationVar(&o.limit, "for", 0, "begin no run after this long (default: no limit)")
 	flag.BoolVar(&o.asJSON, "json", false, "print one JSON object for each run, no tables")
-	flag.StringVar(&o.save, "save", "", "also append the JSON objects to this file")
+	flag.StringVar(&o.save, "save", "", "also write the JSON objects to this new file, each as soon as it is there")
+	flag.BoolVar(&o.resume, "resume", false, "go on with the file of -save: what it has is not run again")
+	flag.StringVar(&o.svg, "svg", "", "also draw latency and throughput into this file")
 	flag.StringVar(&o.lock, "lock", "", "file to lock around every run, for a machine that others measure on")
 	flag.StringVar(&o.tmp, "tmp", "", "where stores go (default: the system's temporary folder)")
-	flag.StringVar(&o.table, "table", "", "print the tables of a file written with -save, measure nothing")
+	flag.StringVar(&o.table, "table", "", "print the tables, and with -svg draw the picture, of a file written with -save; measure nothing")
 	flag.StringVar(&o.profiles, "profiles", "", "folder for a CPU profile of each run")
 	flag.BoolVar(&o.disk, "disk", false, "measure what a synced append costs, nothing else")
 	flag.BoolVar(&o.list, "list", false, "list the peers")
+	flag.BoolVar(&o.specs, "specs", false, "internal")
 	flag.StringVar(&o.job, "child", "", "internal")
 	flag.Parse()
 	o.nodes, o.windows = ints(o.nodesText), ints(o.windowsText)
 	return o
 }
 
-// Main is the command line over specs. It returns the exit status.
-func Main(specs []Spec) int {
+// Main is the command line over specs, and over those of the programs that lie
+// beside this one and call Main with their own. It returns the exit status.
+func Main(specs []Spec, programs ...string) int {
 	o := parseOptions()
-	var err error
-	switch {
-	case o.job != "":
-		child(specs, o.job)
-	case o.list:
-		for _, s := range specs {
-			fmt.Printf("%-16s durable: %s; loss: %s\n", s.Name, s.Durable, s.Loss)
-		}
-	case o.disk:
-		err = probeDisk(o.lock, o.tmp)
-	case o.table != "":
-		var results []Result
-		if results, err = load(o.table); err == nil {
-			PrintTables(os.Stdout, results, o.reference)
-		}
-	default:
-		err = compare(specs, o)
-	}
+	err := run(specs, programs, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -82,114 +76,68 @@ func Main(specs []Spec) int {
 	return 0
 }
 
-// compare runs everything, interleaved: for each size and kind of load, all
-// peers one after the other, then all again.
-func compare(specs []Spec, o options) error {
-	chosen, err := pick(specs, o.peers)
+func run(specs []Spec, programs []string, o options) error {
+	switch {
+	case o.job != "":
+		child(specs, o.job)
+	case o.specs:
+		return json.NewEncoder(os.Stdout).Encode(specs)
+	case o.disk:
+		return probeDisk(o.lock, o.tmp)
+	case o.table != "":
+		results, err := load(o.table)
+		if err != nil {
+			return err
+		}
+		return show(results, o)
+	}
+	all, err := withPrograms(specs, programs)
 	if err != nil {
 		return err
 	}
-	if o.profiles != "" {
-		if err := os.MkdirAll(o.profiles, 0o755); err != nil {
-			return err
+	if o.list {
+		for _, s := range all {
+			fmt.Printf("%-22s durable: %s; loss: %s\n", s.Name, s.Durable, s.Loss)
 		}
+		return nil
 	}
-	var results []Result
-	for _, n := range o.nodes {
-		for phase := range strings.SplitSeq(o.phases, ",") {
-			for run := range o.runs {
-				order := slices.Clone(chosen)
-				if run%2 == 1 {
-					// What drifts meanwhile favours nobody.
-					slices.Reverse(order)
-				}
-				for _, s := range order {
-					for _, j := range jobs(s, n, phase, run, o) {
-						r := spawn(j, o.lock, o.tmp)
-						results = append(results, r)
-						if err := report(r, o); err != nil {
-							return err
-						}
-					}
-				}
-			}
+	return compare(all, o)
+}
+
+// withPrograms asks the programs beside this one for their peers.
+func withPrograms(specs []Spec, programs []string) ([]Spec, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(specs)
+	for _, name := range programs {
+		path := filepath.Join(filepath.Dir(exe), name)
+		out, err := exec.Command(path, "-specs").Output()
+		if err != nil {
+			return nil, fmt.Errorf("ask %s for its peers: %w; make builds it", path, err)
 		}
+		var theirs []Spec
+		if err := json.Unmarshal(out, &theirs); err != nil {
+			return nil, fmt.Errorf("the peers of %s: %w", path, err)
+		}
+		for i := range theirs {
+			theirs[i].program = path
+		}
+		all = append(all, theirs...)
 	}
+	return all, nil
+}
+
+// show prints the tables and draws the picture.
+func show(results []Result, o options) error {
 	if !o.asJSON {
 		PrintTables(os.Stdout, results, o.reference)
 	}
-	return nil
-}
-
-func report(r Result, o options) error {
-	line, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	if o.asJSON {
-		fmt.Println(string(line))
-	} else {
-		fmt.Fprintln(os.Stderr, brief(r))
-	}
-	if o.save == "" {
+	if o.svg == "" {
 		return nil
 	}
-	f, err := os.OpenFile(o.save, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	if _, err := f.Write(append(line, '\n')); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
-}
-
-func jobs(s Spec, n int, phase string, run int, o options) []Job {
-	base := Job{Peer: s.Name, Phase: phase, N: n, Payload: o.payload, Run: run}
-	profile := func(j Job) string {
-		if o.profiles == "" {
-			return ""
-		}
-		name := fmt.Sprintf("%s-%s-n%d-w%d-run%d.pprof", j.Peer, j.Phase, j.N, j.Window, j.Run)
-		path, err := filepath.Abs(filepath.Join(o.profiles, name))
-		if err != nil {
-			return ""
-		}
-		return path
-	}
-	if phase == PhaseLatency {
-		base.Rate, base.Count = o.rate, o.count
-		base.Profile = profile(base)
-		return []Job{base}
-	}
-	windows := o.windows
-	if len(windows) == 0 {
-		windows = s.Windows
-	}
-	var out []Job
-	for _, w := range windows {
-		j := base
-		j.Window, j.Secs = w, o.secs
-		j.Profile = profile(j)
-		out = append(out, j)
-	}
-	return out
-}
-
-func pick(specs []Spec, names string) ([]Spec, error) {
-	if names == "all" {
-		return specs, nil
-	}
-	var out []Spec
-	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(specs, func(s Spec) bool { return s.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("no peer %q; -list shows them", name)
-		}
-		out = append(out, specs[i])
-	}
-	return out, nil
+	return os.WriteFile(o.svg, draw(results), 0o644)
 }
 
 func ints(list string) []int {

@@ -18,8 +18,8 @@ import (
 const runLimit = 2 * time.Minute
 
 // spawn runs one job in a child process, in a network namespace of its own
-// where the system allows that.
-func spawn(j Job, lock, tmp string) Result {
+// where the system allows that. If ctx ends first, so does the child.
+func spawn(ctx context.Context, j Job, lock, tmp string) Result {
 	unlock, err := flock(lock)
 	if err != nil {
 		return j.result(err.Error())
@@ -33,7 +33,7 @@ func spawn(j Job, lock, tmp string) Result {
 	j.Dir = dir
 	for _, j.NetNS = range []bool{true, false} {
 		var r Result
-		if r, err = spawnOnce(j); err == nil {
+		if r, err = spawnOnce(ctx, j); err == nil {
 			return r
 		}
 		if !errors.Is(err, syscall.EPERM) {
@@ -43,19 +43,22 @@ func spawn(j Job, lock, tmp string) Result {
 	return j.result(err.Error())
 }
 
-func spawnOnce(j Job) (Result, error) {
+func spawnOnce(ctx context.Context, j Job) (Result, error) {
 	// Pdeathsig watches the thread that starts the child, so that has to stay.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	exe, err := os.Executable()
-	if err != nil {
-		return Result{}, err
+	exe := j.program
+	if exe == "" {
+		var err error
+		if exe, err = os.Executable(); err != nil {
+			return Result{}, err
+		}
 	}
 	arg, err := json.Marshal(j)
 	if err != nil {
 		return Result{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
+	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
 	rd, wr, err := os.Pipe()
 	if err != nil {

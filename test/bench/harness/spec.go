@@ -33,6 +33,11 @@ type Spec struct {
 	Name    string
 	Durable string // what is on disk when Publish returns
 	Loss    string // what the peer promises about losses
+	// Synced: an update is synced to a disk before any other node delivers it.
+	Synced bool
+	// Lossy: the peer does not promise that all arrives, so that an update of the
+	// warm-up that is lost fails no run.
+	Lossy bool
 	// Windows are the updates per node that may be on their way in a throughput
 	// run; a lost one gives its place back after 5 s. A run for each.
 	Windows []int
@@ -41,7 +46,10 @@ type Spec struct {
 	Publishers int
 	// Settle is a pause after Start, before anything is published.
 	Settle time.Duration
-	Start  func(Env) (Mesh, error)
+	Start  func(Env) (Mesh, error) `json:"-"`
+
+	// program is the executable that has the peer, empty for this one.
+	program string
 }
 
 // Result is one measured run.
@@ -53,6 +61,7 @@ type Result struct {
 	Window  int     `json:"window,omitempty"`
 	Payload int     `json:"payload"`
 	Run     int     `json:"run"`
+	Synced  bool    `json:"synced"` // as in Spec
 	Began   string  `json:"began"`
 	Load    float64 `json:"load"` // the machine's load average when it began
 	Secs    float64 `json:"secs"`

@@ -15,6 +15,7 @@ import (
 type row struct {
 	peer, phase string
 	n, load     int
+	synced      bool
 	runs        []Result
 	failures    []string
 }
@@ -32,7 +33,7 @@ func rows(results []Result) []*row {
 		})
 		if i < 0 {
 			i = len(out)
-			out = append(out, &row{peer: r.Peer, phase: r.Phase, n: r.N, load: load})
+			out = append(out, &row{peer: r.Peer, phase: r.Phase, n: r.N, load: load, synced: r.Synced})
 		}
 		if r.failed() {
 			out[i].failures = append(out[i].failures, r.Failure)

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tidings-mesh/tidings/test/bench/agent"
 )
 
 type options struct {
@@ -71,37 +73,49 @@ func run(o options, agents, ways []string) error {
 }
 
 func measure(o options, path, how string) (*row, error) {
-	a, err := startAgent(path)
+	dir, err := os.MkdirTemp("", "waiters-")
 	if err != nil {
 		return nil, err
 	}
-	defer a.kill()
+	defer os.RemoveAll(dir)
+	a, err := agent.Start(path, dir, "bench", "")
+	if err != nil {
+		return nil, err
+	}
+	defer a.Kill()
 	r := &row{how: how, offered: float64(o.rate)}
 	// The first updates take what the agent needs once, such as its cache.
-	if _, _, err = produce(a.http, o.rate, o.length/2); err != nil {
+	if _, _, err = produce(a.HTTP, o.rate, o.length/2); err != nil {
 		return nil, err
 	}
-	if r.alone, _, err = produce(a.http, o.rate, o.length); err != nil {
+	if r.alone, _, err = produce(a.HTTP, o.rate, o.length); err != nil {
 		return nil, err
 	}
-	before := a.rss()
-	c, err := startConsumers(a.http, how, o.consumers)
+	before, err := a.Usage()
+	if err != nil {
+		return nil, err
+	}
+	c, err := startConsumers(a.HTTP, how, o.consumers)
 	if err != nil {
 		return nil, err
 	}
 	defer c.stop()
-	if err := a.waitFor(o.consumers); err != nil {
+	if err := awaitWaiters(a, o.consumers); err != nil {
 		return nil, err
 	}
-	r.kbEach = (a.rss() - before) / float64(o.consumers)
-	if r.with, r.reached, err = produce(a.http, o.rate, o.length); err != nil {
+	u, err := a.Usage()
+	if err != nil {
+		return nil, err
+	}
+	r.kbEach = (u.RSS - before.RSS) * 1024 / float64(o.consumers)
+	if r.with, r.reached, err = produce(a.HTTP, o.rate, o.length); err != nil {
 		return nil, err
 	}
 	for range o.rounds {
-		if err := a.waitFor(o.consumers); err != nil {
+		if err := awaitWaiters(a, o.consumers); err != nil {
 			return nil, err
 		}
-		first, last, err := c.round(a.http)
+		first, last, err := c.round(a.HTTP)
 		if err != nil {
 			return nil, err
 		}
