@@ -112,6 +112,9 @@ type Config struct {
 	// lossSaid: the directory was opened right before, under an origin that could
 	// not be continued, and what its store has lost was said then.
 	lossSaid bool
+	// began is when the start began that this one goes on with, under another
+	// origin: what was waited for peers then is not waited again. Zero if none did.
+	began time.Time
 }
 
 const (

@@ -82,6 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	cfg.Expect = cfg.Expect.Clone()
+	began := time.Now()
 	if others := cfg.others(); len(others) < len(cfg.Join) {
 		if len(others) == 0 {
 			cfg.Logger.Warn("told to join only itself, which is nobody: this starts a mesh, which others must be told to join", "join", cfg.Join)
@@ -93,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		if err := rekey(cfg, err); err != nil {
 			return nil, err
 		}
-		cfg.lossSaid = true
+		cfg.lossSaid, cfg.began = true, began
 		n, err = openWhole(ctx, cfg)
 	}
 	if err != nil {

@@ -177,11 +177,15 @@ const answerTime = time.Second
 // waitsSince is from when RecoverWait counts: the start, unless that left the
 // peers no time.
 func (n *Node) waitsSince() time.Time {
+	from := n.started
+	if !n.cfg.began.IsZero() {
+		from = n.cfg.began
+	}
 	least := n.joined.Add(min(answerTime, n.cfg.RecoverWait) - n.cfg.RecoverWait)
-	if n.started.Before(least) {
+	if from.Before(least) {
 		return least
 	}
-	return n.started
+	return from
 }
 
 // lookEvery is how often a start looks at how far it has come.

@@ -114,7 +114,7 @@ func (c *copying) fits(dir string) error {
 		return fmt.Errorf("%s is not there: make it first", dir)
 	}
 	if err == nil && usage.AvailBytes < uint64(c.total) {
-		return fmt.Errorf("no room in %s: the copy takes %d MiB, and %d MiB are free", dir, c.total>>20, usage.AvailBytes>>20)
+		return fmt.Errorf("no room in %s: the copy takes %d KiB, and %d KiB are free", dir, (c.total+1023)>>10, usage.AvailBytes>>10)
 	}
 	return nil // where the space is not known, the copy finds out
 }

@@ -27,6 +27,9 @@ func (c *backupCmd) Run(s *session) error {
 	if _, err := os.Stat(filepath.Join(c.DataDir, "identity.json")); err != nil {
 		return fmt.Errorf("%s is no data directory: %w", c.DataDir, err)
 	}
+	if inside(c.Dest, c.DataDir) {
+		return usagef("%s is in the data directory: name one elsewhere, best on another disk", c.Dest)
+	}
 	began := time.Now()
 	running, bytes, err := c.copy(s)
 	if err != nil {
@@ -38,6 +41,23 @@ func (c *backupCmd) Run(s *session) error {
 		})
 	}
 	return s.printLine("%s", plain(c.Dest))
+}
+
+// inside reports whether a path is to be below a directory, as far as links are
+// resolved where it is to be.
+func inside(path, dir string) bool {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return false // to copy there fails as well
+	}
+	if parent, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		path = filepath.Join(parent, filepath.Base(path))
+	}
+	if dir, err = filepath.Abs(dir); err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	below, rel := filepath.Rel(dir, path)
+	return err == nil && rel == nil && filepath.IsLocal(below)
 }
 
 // copy reports whether an agent ran, and how much was copied.

@@ -33,6 +33,11 @@ func TestBackup(t *testing.T) {
 	o := call(t, "backup", "--data-dir", data, filepath.Join(base, "a"), "-o", "json")
 	o.want(t, exitDone, `"running":true`, "")
 	call(t, "backup", "--data-dir", data, filepath.Join(base, "a")).want(t, exitFailed, "", "is there already")
+	// The next copy, or a restore, would be of a copy too.
+	require.NoError(t, os.Symlink(data, filepath.Join(base, "link")))
+	for _, dest := range []string{filepath.Join(data, "c"), filepath.Join(base, "link", "db", "c"), data} {
+		call(t, "backup", "--data-dir", filepath.Join(base, "link"), dest).want(t, exitUsage, "", "is in the data directory")
+	}
 
 	// One at a time; and a connection that ends gives the snapshot up.
 	held, err := askSnapshot(t.Context(), data)

@@ -118,6 +118,36 @@ func TestSurvivor(t *testing.T) {
 	})
 }
 
+// One whose directory was copied, and who finds nobody, goes on under a new origin,
+// and has waited once for others by then.
+func TestCopiedAndAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		const wait = 20 * time.Second
+		config := func(c *node.Config) { c.RecoverWait = wait; w.onDisk(c) }
+		nodes := w.mesh(2, config)
+		b := newBooks()
+		b.publish(w, nodes[1], "order/1")
+		w.settle(5*time.Second, nodes...)
+		was := nodes[1].Origin()
+		for _, m := range nodes {
+			w.pull(m)
+		}
+		for _, m := range nodes {
+			w.crash(m)
+		}
+		dir := filepath.Join(w.dir, "n2")
+		require.NoError(t, os.CopyFS(dir+"-copied", os.DirFS(dir)))
+		began := time.Now()
+		copied := w.open(2, config, func(c *node.Config) { c.DataDir += "-copied" })
+		require.NotEqual(t, was, copied.Origin())
+		w.within(wait, "ready", func() bool { is, _ := copied.ready(t); return is })
+		ready := time.Since(began)
+		require.GreaterOrEqual(t, ready, wait)
+		require.Less(t, ready, wait+5*time.Second)
+		t.Logf("ready after %s", ready)
+	})
+}
+
 // A node that crashed comes back at its address or at another one, with its
 // directory, and goes on with its chain.
 func TestRestart(t *testing.T) {
