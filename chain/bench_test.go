@@ -184,3 +184,45 @@ func TestAcceptAllocates(t *testing.T) {
 	t.Logf("%.1f allocations an update, in runs of %d", each, size)
 	require.Less(t, each, 20.0)
 }
+
+// So do the bytes that it takes on the wire, and the keys and bytes that a node
+// writes for it: its record, its place in the index of its subject, and a share of
+// what a batch writes once, however often it is in it.
+func TestAnUpdateIsSmall(t *testing.T) {
+	const updates, size, batch = 1 << 12, 16, 256
+	runs := benchRuns(t, updates, size)
+	wire, payload := 0, 0
+	for _, r := range runs[1:] {
+		wire += len(r.Append(nil))
+		for _, e := range r.Entries {
+			payload += len(e.Body) + len("order/000")
+		}
+	}
+	over := float64(wire-payload) / float64(updates-len(runs[0].Entries))
+	t.Logf("%.1f bytes on the wire beside delta and subject, in runs of %d", over, size)
+	require.Less(t, over, 18.5)
+
+	p := newParty(t, "reader", "reader")
+	keys, bytes, deltas := 0, 0, 0
+	for i, r := range runs {
+		_, err := p.ledger.Accept(wireCopy(t, r, public(testKey("writer"))), 2_000_000)
+		require.NoError(t, err)
+		for _, e := range r.Entries {
+			deltas += len(e.Body)
+		}
+		if i%(batch/size) < batch/size-1 {
+			continue
+		}
+		writes, effects, err := p.ledger.Flush(2_000_000)
+		require.NoError(t, err)
+		require.NoError(t, p.store.Commit(writes, false))
+		p.archive.Publish(p.ledger, effects)
+		keys, bytes = keys+writes.Len(), bytes+writes.Size()
+		p.ledger.Reuse(writes)
+	}
+	each := func(n int) float64 { return float64(n) / updates }
+	t.Logf("%.2f keys and %.0f bytes written, %.0f of them the delta twice", each(keys), each(bytes), each(2*deltas))
+	// Each of these subjects is in a batch once, so each update writes a view too.
+	require.Less(t, each(keys), 3.02)
+	require.Less(t, each(bytes-2*deltas), 265.0)
+}

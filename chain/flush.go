@@ -10,12 +10,13 @@ import (
 
 // batchState is what one batch has done so far.
 type batchState struct {
-	batch   Batch
-	updates map[ID]*Update  // received in this batch, or before and not applied yet
-	index   map[ID][]byte   // what the index has of an update; nil for what was taken back
-	entries []byte          // of index
-	answers map[string]bool // by key; false for what was taken back
-	keys    map[[16]byte]*keyRecord
+	batch     Batch
+	updates   map[ID]*Update  // received in this batch, or before and not applied yet
+	unapplied int             // of updates, in [Update.Cost]; of those that are applied once it is flushed
+	index     map[ID][]byte   // what the index has of an update; nil for what was taken back
+	entries   []byte          // of index
+	answers   map[string]bool // by key; false for what was taken back
+	keys      map[[16]byte]*keyRecord
 	// answered: a key was used on this node in this batch.
 	answered bool
 	states   map[string]*stagedState
@@ -59,7 +60,7 @@ const roomKept = 1 << 12
 func (tx *batchState) next() batchState {
 	if cap(tx.entries) > maxGrow || len(tx.index) > roomKept || len(tx.states) > roomKept || len(tx.keys) > roomKept || len(tx.answers) > roomKept {
 		n := newBatchState()
-		n.woken = tx.woken
+		n.woken, n.updates, n.unapplied = tx.woken, tx.updates, tx.unapplied
 		return n
 	}
 	clear(tx.index)
@@ -69,7 +70,7 @@ func (tx *batchState) next() batchState {
 	clear(tx.chains)
 	return batchState{
 		index: tx.index, entries: tx.entries[:0], answers: tx.answers, keys: tx.keys, states: tx.states, chains: tx.chains[:0],
-		woken: tx.woken,
+		woken: tx.woken, updates: tx.updates, unapplied: tx.unapplied,
 	}
 }
 
@@ -122,9 +123,9 @@ func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
 	if cap(l.value) > maxGrow {
 		l.value = nil // of one large subject
 	}
-	batch, effects, unapplied := tx.batch, tx.effects, l.unapplied()
+	l.keepUnapplied()
+	batch, effects := tx.batch, tx.effects
 	*tx = tx.next()
-	tx.updates = unapplied
 	if tx.batch = l.spare; tx.batch.buf == nil {
 		// The next batch is likely to be about as large.
 		tx.batch.Grow(min(batch.Size(), maxGrow))
@@ -143,18 +144,23 @@ func (l *Ledger) Reuse(b *Batch) {
 	l.spare = *b
 }
 
-// unapplied are the received updates that the next batch is likely to apply.
-func (l *Ledger) unapplied() map[ID]*Update {
-	left := map[ID]*Update{}
-	if len(l.tx.woken) == 0 && len(l.tx.updates) <= roomKept {
-		left = l.tx.updates
-		clear(left)
+// keepUnapplied leaves those received updates in memory that the next batch is
+// likely to apply.
+func (l *Ledger) keepUnapplied() {
+	tx := &l.tx
+	many := len(tx.updates) > roomKept
+	for _, u := range tx.effects.Applied {
+		delete(tx.updates, u.ID)
+		tx.unapplied -= u.Cost()
 	}
-	cost := 0
-	for _, c := range l.tx.woken {
+	if l.held == 0 && len(tx.effects.Frozen) == 0 && tx.unapplied <= maxUnapplied && (!many || len(tx.updates) > 0) {
+		return // what is left waits for nothing but the next batch
+	}
+	left, cost := map[ID]*Update{}, 0
+	for _, c := range tx.woken {
 		for seq := c.applied.Seq + 1; seq <= c.tail.Seq && cost < maxUnapplied; seq++ {
 			id := ID{c.tail.Origin, seq}
-			u := l.tx.updates[id]
+			u := tx.updates[id]
 			if u == nil {
 				break
 			}
@@ -162,7 +168,15 @@ func (l *Ledger) unapplied() map[ID]*Update {
 			cost += u.Cost()
 		}
 	}
-	return left
+	tx.updates, tx.unapplied = left, cost
+}
+
+// receive takes in an update of this batch.
+func (tx *batchState) receive(u *Update) {
+	if tx.updates[u.ID] == nil {
+		tx.unapplied += u.Cost()
+	}
+	tx.updates[u.ID] = u
 }
 
 // seal signs what was appended, in as many runs as it takes.
@@ -198,7 +212,7 @@ func (l *Ledger) seal() {
 
 // putUpdate writes a received update.
 func (l *Ledger) putUpdate(u *Update, e *Entry, seal []byte) {
-	l.tx.updates[u.ID] = u
+	l.tx.receive(u)
 	l.key, l.value = appendUpdateKey(l.key[:0], u.ID), appendRecord(l.value[:0], u, e, seal)
 	l.tx.batch.Set(l.key, l.value)
 }

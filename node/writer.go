@@ -204,7 +204,6 @@ func (w *writer) drafts(b batch) bool {
 		timer.Stop()
 	}
 	w.process(&b)
-	w.company = company{min(len(b.drafts)+len(w.outbox), companyMost), time.Now().Add(w.core.Company())}
 	return true
 }
 
@@ -265,6 +264,10 @@ func (w *writer) arrivals() bool {
 // process has a batch applied and committed, and answers for it.
 func (w *writer) process(b *batch) {
 	answers, err := w.core.Process(&b.Batch)
+	if n := len(b.drafts); n > 0 {
+		// Counted before anybody is answered, and can be back.
+		w.company = company{min(n+len(w.outbox), companyMost), time.Now().Add(w.core.Company())}
+	}
 	for i, p := range b.drafts {
 		if err != nil {
 			p.resolve(chain.Receipt{}, err)
