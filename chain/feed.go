@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"container/heap"
 	"errors"
 	"slices"
@@ -127,6 +128,7 @@ type source struct {
 	it     Iterator
 	last   Seq
 	next   *Update
+	key    []byte // of next
 }
 
 // add opens a chain's log from one seq to another, both included.
@@ -142,13 +144,15 @@ func (m *merge) add(o Origin, from, to Seq) error {
 // step reads the update seq, which must be there.
 func (s *source) step(seq Seq) error {
 	id := ID{s.origin, seq}
-	if !s.it.Next() || string(s.it.Key()) != string(appendUpdateKey(nil, id)) {
+	s.key = appendUpdateKey(s.key[:0], id)
+	if !s.it.Next() || !bytes.Equal(s.it.Key(), s.key) {
 		return errors.Join(missingRecord(id), s.it.Close())
 	}
-	r, err := decodeRecord(id, append([]byte(nil), s.it.Value()...))
-	if err != nil {
+	var r record
+	if err := r.decode(id, append([]byte(nil), s.it.Value()...)); err != nil {
 		return err
 	}
+	var err error
 	s.next, err = r.update(id)
 	return err
 }

@@ -56,6 +56,14 @@ func (h HLC) Counter() uint16 { return uint16(h) }
 // Time is the wall-clock part, in UTC.
 func (h HLC) Time() time.Time { return time.UnixMilli(h.Millis()).UTC() }
 
+// AppendTime writes Time in TimeLayout.
+func (h HLC) AppendTime(dst []byte) []byte {
+	// The layout without milliseconds is one that package time is quick at.
+	dst = h.Time().AppendFormat(dst, time.RFC3339)
+	ms := h.Millis() % 1000
+	return append(dst[:len(dst)-len("Z")], '.', '0'+byte(ms/100), '0'+byte(ms/10%10), '0'+byte(ms%10), 'Z')
+}
+
 // MarshalText writes the form that String gives.
 func (h HLC) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 

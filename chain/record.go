@@ -43,9 +43,18 @@ func appendRecord(dst []byte, u *Update, e *Entry, seal []byte) []byte {
 
 // decodeRecord reads a record, whose slices point into b.
 func decodeRecord(id ID, b []byte) (*record, error) {
+	r := new(record)
+	if err := r.decode(id, b); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// decode is decodeRecord into an empty record.
+func (r *record) decode(id ID, b []byte) error {
 	d := newDecoder(b)
 	d.ArrayLen(7)
-	r := &record{hlc: HLC(d.Uint())}
+	r.hlc = HLC(d.Uint())
 	copy(r.hash[:], d.BinLen(len(r.hash)))
 	n := d.Array()
 	if n%2 != 0 || n > 2*MaxDeps {
@@ -73,9 +82,9 @@ func decodeRecord(id ID, b []byte) (*record, error) {
 		d.Fail("seal of %d bytes", n)
 	}
 	if err := d.End(); err != nil {
-		return nil, fmt.Errorf("record of %s: %w: %w", id, ErrCorrupt, err)
+		return fmt.Errorf("record of %s: %w: %w", id, ErrCorrupt, err)
 	}
-	return r, nil
+	return nil
 }
 
 func (d *decoder) id() (id ID) {

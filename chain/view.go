@@ -119,9 +119,7 @@ func viewStamp(dst []byte, at Stamp) []byte {
 }
 
 func viewTime(dst []byte, at HLC) []byte {
-	dst = append(dst, '"')
-	dst = at.Time().AppendFormat(dst, TimeLayout)
-	return append(dst, '"')
+	return append(at.AppendTime(append(dst, '"')), '"')
 }
 
 func viewIDs(dst []byte, ids []ID) []byte {

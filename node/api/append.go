@@ -9,9 +9,7 @@ import (
 
 // appendTime appends an HLC's wall clock in quotes.
 func appendTime(dst []byte, h chain.HLC) []byte {
-	dst = append(dst, '"')
-	dst = h.Time().AppendFormat(dst, chain.TimeLayout)
-	return append(dst, '"')
+	return append(h.AppendTime(append(dst, '"')), '"')
 }
 
 // appendHLC appends an HLC's 16 hex digits in quotes.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"iter"
 	"net/http"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -24,51 +23,48 @@ func (h *Handler) history(x *exchange) error {
 	if err := h.atLeast(x, q); err != nil {
 		return err
 	}
-	next, stop := iter.Pull2(h.backend.History(x.rest))
-	defer stop()
-	first, err, ok := next()
-	switch {
-	case err != nil:
-		return err
-	case !ok:
-		return newProblem(CodeNotFound, "subject", "nothing was ever said of this subject here")
-	}
+	updates := h.backend.History(x.rest)
 	if media == typeSVG {
-		return h.drawHistory(x, first, next)
+		return h.drawHistory(x, updates)
 	}
 	out := &pieces{x: x, buf: getBuffer(), contentType: jsonHeader}
 	defer putBuffer(out.buf)
 	*out.buf = (*out.buf)[:0]
 	if media == typeNDJSON {
 		out.contentType = ndjsonHeader
-	}
-	names := authorities{backend: h.backend}
-	separator := byte(',')
-	if media == typeNDJSON {
-		separator = '\n'
 	} else {
 		*out.buf = append(*out.buf, `{"subject":`...)
 		*out.buf = chain.AppendJSONString(*out.buf, x.rest)
 		*out.buf = append(*out.buf, `,"updates":[`...)
 	}
-	for u := first; ok; {
-		*out.buf = chain.AppendUpdateJSON(*out.buf, u, names.of(u.ID.Origin))
-		var err error
-		if u, err, ok = next(); err != nil {
+	names := authorities{backend: h.backend}
+	found := false
+	for u, err := range updates {
+		if err != nil {
 			return err
 		}
-		if ok || media == typeNDJSON {
-			*out.buf = append(*out.buf, separator)
+		if found && media == typeJSON {
+			*out.buf = append(*out.buf, ',')
+		}
+		found = true
+		*out.buf = chain.AppendUpdateJSON(*out.buf, u, names.of(u.ID.Origin))
+		if media == typeNDJSON {
+			*out.buf = append(*out.buf, '\n')
 		}
 		if err := out.flush(); err != nil {
 			return err
 		}
+	}
+	if !found {
+		return errNoSubject
 	}
 	if media == typeJSON {
 		*out.buf = append(*out.buf, `],"complete":true}`...)
 	}
 	return out.end()
 }
+
+var errNoSubject = newProblem(CodeNotFound, "subject", "nothing was ever said of this subject here")
 
 // pieces is an answer that is sent whole where it is short, and in pieces where
 // it is long, so that its length does not matter to the node.

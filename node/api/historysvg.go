@@ -1,6 +1,7 @@
 package api
 
 import (
+	"iter"
 	"net/http"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -14,21 +15,24 @@ var (
 	svgCSPHeader = []string{"default-src 'none'; style-src 'unsafe-inline'"}
 )
 
-// drawHistory answers a history as a picture, from its first update and those
-// that next returns. Nothing is sent before it is whole.
-func (h *Handler) drawHistory(x *exchange, u *chain.Update, next func() (*chain.Update, error, bool)) error {
+// drawHistory answers a history as a picture. Nothing is sent before it is whole.
+func (h *Handler) drawHistory(x *exchange, updates iter.Seq2[*chain.Update, error]) error {
 	history, names := svg.New(x.rest), authorities{backend: h.backend}
-	for more := true; more; {
-		if err := history.Add(u, names.of(u.ID.Origin)); err != nil {
+	found := false
+	for u, err := range updates {
+		if err == nil {
+			err = x.r.Context().Err()
+		}
+		if err == nil {
+			err = history.Add(u, names.of(u.ID.Origin))
+		}
+		if err != nil {
 			return err
 		}
-		if err := x.r.Context().Err(); err != nil {
-			return err
-		}
-		var err error
-		if u, err, more = next(); err != nil {
-			return err
-		}
+		found = true
+	}
+	if !found {
+		return errNoSubject
 	}
 	buf := getBuffer()
 	defer putBuffer(buf)
