@@ -78,6 +78,8 @@ func (b backend) View(subject string) (*chain.State, error) {
 	return b.n.archive.View(ctx, subject)
 }
 
+func (b backend) SubjectVersion(subject string) uint64 { return b.n.archive.SubjectVersion(subject) }
+
 func (b backend) Watch(subject string) api.Watch { return b.n.archive.WatchSubject(subject) }
 
 func (b backend) ViewAt(ctx context.Context, subject string, at chain.Frontier) (*chain.State, error) {

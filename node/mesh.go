@@ -21,7 +21,6 @@ type mesh struct {
 
 	clock atomic.Pointer[core.Reading]
 	conv  atomic.Pointer[convergence]
-	heard atomic.Pointer[listening]
 
 	clocksOff map[chain.Origin]bool // members that were said to have a clock that is off; of the watch alone
 	heldSaid  time.Time             // when held updates were last warned of; of the watch alone

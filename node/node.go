@@ -48,6 +48,7 @@ type Node struct {
 	mesh      *mesh // nil if the node is alone
 	reactions *reactions
 	key       ed25519.PrivateKey
+	listening atomic.Pointer[listening]
 	lost      atomic.Pointer[[]chain.Head] // noted once, and not in the store at the start
 
 	stops   []stop // in the order of the starts

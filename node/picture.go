@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -115,46 +116,29 @@ func (n *Node) progress() (have, want uint64) {
 
 // heardFrom is how long ago the least recently heard of the authorities was
 // heard: by a stream from one of its nodes, else by the newest update of it.
-// Streams are looked at every 50 ms.
+// Both are looked at every 50 ms.
 func (n *Node) heardFrom(authorities []string) time.Duration {
-	latest := map[string]time.Duration{}
-	note := func(authority string, ago time.Duration) {
-		if was, ok := latest[authority]; !ok || ago < was {
-			latest[authority] = max(ago, 0)
-		}
-	}
-	note(n.info.Authority, 0)
-	if n.mesh != nil {
-		l := n.listened()
-		for _, m := range l.members {
-			if m.Heard >= 0 && slices.Contains(authorities, m.Authority) {
-				note(m.Authority, m.Heard+n.now().Sub(l.at))
-			}
-		}
-	}
-	now := n.clock()
-	for _, c := range n.archive.Chains() {
-		if !slices.Contains(authorities, c.Genesis.Authority) {
-			continue
-		}
-		if _, ok := latest[c.Genesis.Authority]; ok {
-			continue
-		}
-		if u, err := n.archive.Update(chain.ID{Origin: c.Applied.Origin, Seq: c.Applied.Seq}); err == nil {
-			note(c.Genesis.Authority, now.Sub(u.HLC.Time()))
-		}
-	}
 	oldest := time.Duration(0)
 	for _, a := range authorities {
-		oldest = max(oldest, latest[a])
+		if a == n.info.Authority {
+			continue
+		}
+		l := n.listened()
+		if ago, ok := l.streams[a]; ok {
+			oldest = max(oldest, ago+n.now().Sub(l.at))
+		} else if newest := n.newest(l, a); !newest.IsZero() {
+			oldest = max(oldest, n.clock().Sub(newest))
+		}
 	}
 	return oldest
 }
 
 // listening is who was heard when, as of a moment.
 type listening struct {
-	members []gossip.MemberState
 	at      time.Time
+	members []gossip.MemberState
+	streams map[string]time.Duration // by authority: how long before at the latest of its members was heard
+	updates sync.Map                 // by authority: the time of its newest update, of those that were asked for
 }
 
 // listenedFor is how long a look at the streams stands: every view tells how
@@ -162,12 +146,38 @@ type listening struct {
 const listenedFor = 50 * time.Millisecond
 
 func (n *Node) listened() *listening {
-	if l := n.mesh.heard.Load(); l != nil && n.now().Sub(l.at) < listenedFor {
+	if l := n.listening.Load(); l != nil && n.now().Sub(l.at) < listenedFor {
 		return l
 	}
-	l := &listening{members: n.mesh.exchange.Members(), at: n.now()}
-	n.mesh.heard.Store(l)
+	l := &listening{at: n.now(), streams: map[string]time.Duration{}}
+	if n.mesh != nil {
+		l.members = n.mesh.exchange.Members()
+	}
+	for _, m := range l.members {
+		if was, ok := l.streams[m.Authority]; m.Heard >= 0 && (!ok || m.Heard < was) {
+			l.streams[m.Authority] = m.Heard
+		}
+	}
+	n.listening.Store(l)
 	return l
+}
+
+// newest is the time of an authority's newest update here, zero for none.
+func (n *Node) newest(l *listening, authority string) (newest time.Time) {
+	if at, ok := l.updates.Load(authority); ok {
+		return at.(time.Time)
+	}
+	for _, c := range n.archive.Chains() {
+		if c.Genesis.Authority != authority {
+			continue
+		}
+		u, err := n.archive.Update(chain.ID{Origin: c.Applied.Origin, Seq: c.Applied.Seq})
+		if err == nil && u.HLC.Time().After(newest) {
+			newest = u.HLC.Time()
+		}
+	}
+	l.updates.Store(authority, newest)
+	return newest
 }
 
 // Forget makes the mesh forget a member that left or failed, by its name: it counts

@@ -34,6 +34,9 @@ type Backend interface {
 	Update(id chain.ID) (*chain.Update, UpdateState, error)
 	// View returns a subject's state, ErrNotFound if nothing was ever said of it.
 	View(subject string) (*chain.State, error)
+	// SubjectVersion is another number once View has another state of a subject.
+	// It is cheap.
+	SubjectVersion(subject string) uint64
 	// Watch waits for another state of a subject.
 	Watch(subject string) Watch
 	// ViewAt is a subject's state at a causal cut that is applied here, without

@@ -1,10 +1,7 @@
 package api
 
 import (
-	"container/list"
-	"errors"
 	"strconv"
-	"sync"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -14,24 +11,41 @@ import (
 type batch struct {
 	changes *Changes // its Updates are in json alone
 	found   bool
-	// Where nothing was found these are empty: it is seldom sent.
+	version uint64 // of what was applied before it was made: all of that is in it, or before it
+	// Where nothing was found these are empty, unless others are to be sent it.
 	place string // the text of the cursor
 	json  []byte
 }
 
-func (h *Handler) newBatch(c *Changes, converged bool) *batch {
+// newBatch encodes a batch if it has something, or is sent in any case.
+func (h *Handler) newBatch(c *Changes, converged, sent bool) *batch {
 	b := &batch{changes: c, found: c.Found()}
-	if b.found {
+	if b.found || sent {
 		b.place = c.Cursor.String()
-		b.json = h.appendChanges(nil, c, b.place, converged)
+		b.json = h.appendChanges(make([]byte, 0, c.roughSize()+len(b.place)), c, b.place, converged)
 		c.Updates = nil
 	}
 	return b
 }
 
+// roughSize is about how many bytes the updates take when they are encoded,
+// rather more than fewer: a large batch that outgrows its buffer is copied as a
+// whole.
+func (c *Changes) roughSize() int {
+	const (
+		frame     = 256 // of an update: names, ID, times, an authority's name
+		oneOrigin = 32  // of a dependency
+	)
+	size := frame
+	for _, u := range c.Updates {
+		size += frame + len(u.Subject) + len(u.Delta) + oneOrigin*len(u.Deps)
+	}
+	return size + oneOrigin*(len(c.Behind)+2*len(c.Retracted))
+}
+
 // text is the batch as it is answered, and the text of its cursor.
 func (b *batch) text(h *Handler) (json []byte, place string) {
-	if b.found {
+	if b.json != nil {
 		return b.json, b.place
 	}
 	place = b.changes.Cursor.String()
@@ -77,89 +91,28 @@ func (h *Handler) appendChanges(dst []byte, c *Changes, place string, converged 
 	return append(b, '}')
 }
 
-// batches are those that others may get too: consumers that are woken together,
-// or that ask for the same before anything else is applied, share one scan and
-// one encoding. What was made last is kept, up to a number of bytes. The zero
-// value is ready.
-type batches struct {
-	mu    sync.Mutex // protects what follows
-	made  map[batchKey]*madeBatch
-	order list.List // of made, the newest first
-	bytes int
-}
+// batches are those of consumers that are woken together, or that ask for the
+// same before anything else is applied.
+type batches = shared[batchKey, *batch]
 
 // batchKey names what a batch answers: either a place, with the version of what
-// is applied, or a group of consumers that were woken at one place.
+// is applied, or a group of consumers that were woken at one place, or that
+// passed to one in the same moment.
 type batchKey struct {
 	place, filter  string
 	version, group uint64
+	moment         int64 // 0 for those that were woken
 	limit          int
 	converged      bool
 }
 
-type madeBatch struct {
-	key   batchKey
-	once  sync.Once
-	batch *batch
-	err   error
-	size  int
-	at    *list.Element
-}
-
 const (
-	maxSharedBytes = 8 << 20 // of encodings that are kept, in all
-	batchOverhead  = 512     // bytes of one besides its texts and cursor
+	maxBatchBytes = 8 << 20 // of encodings that are kept, in all
+	batchOverhead = 512     // bytes of one besides its texts and cursor
 )
 
-var errNotMade = errors.New("making the batch failed")
-
-// get returns the batch of a key, and whether another consumer has made it. A
-// failure is nobody else's.
-func (s *batches) get(key batchKey, make func() (*batch, error)) (b *batch, shared bool, err error) {
-	s.mu.Lock()
-	m := s.made[key]
-	if shared = m != nil; !shared {
-		m = &madeBatch{key: key, err: errNotMade}
-		m.at = s.order.PushFront(m)
-		if s.made == nil {
-			s.made = map[batchKey]*madeBatch{}
-		}
-		s.made[key] = m
-	}
-	s.mu.Unlock()
-	m.once.Do(func() {
-		defer s.keep(m)
-		m.batch, m.err = make()
-	})
-	return m.batch, shared, m.err
-}
-
-// keep counts what was made, and lets go of the oldest.
-func (s *batches) keep(m *madeBatch) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.made[m.key] != m {
-		return
-	}
-	if m.err != nil {
-		s.drop(m)
-		return
-	}
-	c := m.batch.changes.Cursor
-	m.size = batchOverhead + len(m.key.place) + len(m.batch.json) + 48*(len(c.Frontier)+len(c.Told))
-	if s.bytes += m.size; m.size > maxSharedBytes/4 {
-		s.drop(m)
-	}
-	for s.bytes > maxSharedBytes {
-		s.drop(s.order.Back().Value.(*madeBatch))
-	}
-}
-
-func (s *batches) drop(m *madeBatch) {
-	if s.made[m.key] != m {
-		return
-	}
-	delete(s.made, m.key)
-	s.order.Remove(m.at)
-	s.bytes -= m.size
+// size is about what the batch of a key takes, in bytes.
+func (b *batch) size(key batchKey) int {
+	c := b.changes.Cursor
+	return batchOverhead + len(key.place) + len(b.json) + 48*(len(c.Frontier)+len(c.Told))
 }

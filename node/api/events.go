@@ -12,8 +12,7 @@ import (
 const (
 	// bookmarkEvery is after how long without news an event stream tells its
 	// place, at the latest: a consumer whose filter admits little gets on, and
-	// proxies see that the stream lives. Each stream does it up to a tenth sooner,
-	// for streams that had the same event would all do it at once.
+	// proxies see that the stream lives. See idleTime for when.
 	bookmarkEvery = 15 * time.Second
 
 	lastEventID = "Last-Event-ID"
@@ -68,9 +67,9 @@ func (h *Handler) events(x *exchange, c *changesQuery) error {
 	if (b.found || c.since == sinceNow) && !s.batch(b) {
 		return nil
 	}
-	for {
-		idle, cancel := w.within(bookmarkEvery - rand.N(bookmarkEvery/10))
-		b, err := f.next(idle)
+	for news := true; ; news = b.found {
+		idle, cancel := w.within(idleTime(news))
+		b, err = f.next(idle)
 		cancel()
 		if err == nil && !b.found {
 			err = w.over()
@@ -82,6 +81,16 @@ func (h *Handler) events(x *exchange, c *changesQuery) error {
 			return nil
 		}
 	}
+}
+
+// idleTime is how long a stream waits for news until it tells its place. Streams
+// that had the same event at the same time spread over half of bookmarkEvery, and
+// then stay apart: all at once they would stand before every producer.
+func idleTime(afterNews bool) time.Duration {
+	if afterNews {
+		return bookmarkEvery - rand.N(bookmarkEvery/2)
+	}
+	return bookmarkEvery - rand.N(bookmarkEvery/10)
 }
 
 // eventStream writes events. Each is sent on at once. A method that reports

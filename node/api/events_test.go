@@ -142,7 +142,7 @@ func TestEvents(t *testing.T) {
 		bookmark := e.next(t)
 		idle := func(since time.Time) bool {
 			took := time.Since(since)
-			return took <= bookmarkEvery && took > bookmarkEvery*9/10
+			return took <= bookmarkEvery && took > bookmarkEvery/2
 		}
 		if took := time.Since(began); !idle(began) || bookmark.name != "bookmark" || bookmark.id != at(3) {
 			t.Errorf("%+v after %s", bookmark, took)

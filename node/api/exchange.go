@@ -61,9 +61,14 @@ func (x *exchange) begin(status int) {
 
 // send writes a whole answer.
 func (x *exchange) send(status int, contentType []string, body []byte) {
+	x.sendSized(status, contentType, []string{strconv.Itoa(len(body))}, body)
+}
+
+// sendSized is send where the length is written out already.
+func (x *exchange) sendSized(status int, contentType, length []string, body []byte) {
 	header := x.w.Header()
 	header["Content-Type"] = contentType
-	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	header["Content-Length"] = length
 	x.begin(status)
 	if x.r.Method != http.MethodHead {
 		_, _ = x.w.Write(body) // whoever has gone reads no error

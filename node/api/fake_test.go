@@ -56,6 +56,7 @@ type fake struct {
 	version   uint64
 	groups    map[string]uint64
 	scans     int // calls of Changes
+	reads     int // calls of View
 
 	watched, stopped atomic.Int64 // watches
 }
@@ -270,6 +271,7 @@ func (f *fake) Update(id chain.ID) (*chain.Update, UpdateState, error) {
 func (f *fake) View(subject string) (*chain.State, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.reads++
 	if state := f.states[subject]; state != nil {
 		return state.Clone(), nil
 	}
@@ -296,6 +298,8 @@ func (w *fakeWatch) Wait(ctx context.Context) error {
 func (w *fakeWatch) Stop()                { w.fake.stopped.Add(1) }
 func (w *fakeWatch) Group() uint64        { return w.group }
 func (w *fakeWatch) Cursor() chain.Cursor { return w.since }
+
+func (f *fake) SubjectVersion(string) uint64 { return f.Version() }
 
 func (f *fake) Watch(string) Watch { return f.Follow(chain.Cursor{}, chain.Filter{}) }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -81,12 +82,30 @@ func (f *follower) look(ctx context.Context) (*batch, error) {
 	if err != nil || b.found || !b.changes.UpToDate {
 		return b, err
 	}
+	seen := f.h.backend.Version()
 	if watch.Wait(ctx) != nil {
-		f.since, f.place = watch.Cursor(), ""
-		return f.batch(f.key(), f.here)
+		return f.passed(watch, seen)
 	}
 	f.h.metrics.woken.Inc()
 	return f.batch(batchKey{group: watch.Group(), limit: f.limit, converged: f.h.backend.Converged()}, watch.Cursor)
+}
+
+// passedEvery is how long a place that consumers passed to is told to others: ten
+// thousand that tell theirs within seconds read and encode a few.
+const passedEvery = 250 * time.Millisecond
+
+// passed is the batch at the place to which all was passed over while the
+// follower waited. Those who wait for the same share it for a moment, but for
+// who has seen more than it: since the version seen.
+func (f *follower) passed(watch FeedWatch, seen uint64) (*batch, error) {
+	key := batchKey{group: watch.Group(), limit: f.limit, converged: f.h.backend.Converged()}
+	key.moment = time.Now().UnixNano() / int64(passedEvery)
+	b, err := f.batch(key, watch.Cursor)
+	if err != nil || b.version >= seen {
+		return b, err
+	}
+	f.since, f.place = watch.Cursor(), ""
+	return f.batch(f.key(), f.here)
 }
 
 // key names the batch after the follower's place. A watch has to be made before.
@@ -101,14 +120,17 @@ func (f *follower) key() batchKey {
 
 // batch is the batch of a key: what comes after a place.
 func (f *follower) batch(key batchKey, since func() chain.Cursor) (*batch, error) {
-	b, shared, err := f.h.batches.get(key, func() (*batch, error) {
+	b, again, err := f.h.batches.get(key, func() (*batch, int, error) {
+		version := f.h.backend.Version()
 		c, err := f.h.backend.Changes(since(), f.filter, f.limit)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
-		return f.h.newBatch(c, key.converged), nil
+		b := f.h.newBatch(c, key.converged, key.moment != 0)
+		b.version = version
+		return b, b.size(key), nil
 	})
-	if shared && err == nil && b.found {
+	if again && err == nil && b.found {
 		f.h.metrics.shared.Inc()
 	}
 	return b, err

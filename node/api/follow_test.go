@@ -55,13 +55,79 @@ func TestSharedBatches(t *testing.T) {
 	})
 }
 
+// TestSharedPlaces: consumers whose time is over at once read and encode once, and
+// each gets what it would get alone.
+func TestSharedPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		h := newMeasured(f, Limits{})
+		defer h.Close()
+		f.put(ownOrigin, "s", `{"n":0}`)
+		const each = 50
+		var wg sync.WaitGroup
+		var answers [each]string
+		for k := range each {
+			wg.Go(func() { answers[k] = call(h, "GET", "/v1/changes?wait=10s&prefix=v", "").body })
+		}
+		synctest.Wait()
+		f.mu.Lock()
+		looks := f.scans
+		f.mu.Unlock()
+		wg.Wait()
+		if f.scans != looks+1 {
+			t.Errorf("%d scans for one place", f.scans-looks)
+		}
+		alone := call(newHandler(t, f), "GET", "/v1/changes?prefix=v", "").body
+		for _, got := range answers {
+			if got != alone {
+				t.Fatalf("\n%s\nalone\n%s", got, alone)
+			}
+		}
+	})
+}
+
+// TestSharedViews: a view is read and encoded once for all who ask before it
+// changes, whether they wait for it or poll.
+func TestSharedViews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		h := newMeasured(f, Limits{})
+		defer h.Close()
+		f.put(ownOrigin, "s", `{"n":0}`)
+		tag := call(h, "GET", "/v1/subjects/s", "").header.Get("ETag")
+		const each = 50
+		var wg sync.WaitGroup
+		var answers [each]string
+		for k := range each {
+			wg.Go(func() {
+				answers[k] = call(h, "GET", "/v1/subjects/s?wait=50s", "", "If-None-Match: "+tag).body
+			})
+		}
+		synctest.Wait()
+		if f.reads != 1 {
+			t.Errorf("%d reads of one view", f.reads)
+		}
+		f.put(fleet, "s", `{"n":1}`)
+		wg.Wait()
+		if f.reads != 2 {
+			t.Errorf("%d reads of two views", f.reads)
+		}
+		for _, got := range answers {
+			if want := f.states["s"].String(); got != want {
+				t.Fatalf("\n%s\nwant\n%s", got, want)
+			}
+		}
+	})
+}
+
 // TestSharedBatchesAreBounded: what is kept has a bound, a batch that is too
 // large is not kept, and failures are not shared.
 func TestSharedBatchesAreBounded(t *testing.T) {
-	var s batches
+	s := newShared[batchKey, *batch](maxBatchBytes)
 	count := func(key batchKey, size int) (shared bool) {
-		_, shared, err := s.get(key, func() (*batch, error) {
-			return &batch{changes: &Changes{}, found: true, json: make([]byte, size)}, nil
+		_, shared, err := s.get(key, func() (*batch, int, error) {
+			b := &batch{changes: &Changes{}, found: true, json: make([]byte, size)}
+			return b, b.size(key), nil
 		})
 		if err != nil {
 			t.Error(err)
@@ -70,7 +136,7 @@ func TestSharedBatchesAreBounded(t *testing.T) {
 	}
 	for i := range 100 {
 		count(batchKey{group: uint64(i)}, 1<<20)
-		if s.bytes > maxSharedBytes || s.order.Len() != len(s.made) {
+		if s.bytes > maxBatchBytes || s.order.Len() != len(s.made) {
 			t.Fatalf("%d bytes are kept, in %d of %d", s.bytes, s.order.Len(), len(s.made))
 		}
 	}
@@ -79,12 +145,12 @@ func TestSharedBatchesAreBounded(t *testing.T) {
 	}
 	before := s.bytes
 	for range 2 {
-		if count(batchKey{group: 1000}, maxSharedBytes) || s.bytes != before {
+		if count(batchKey{group: 1000}, maxBatchBytes) || s.bytes != before {
 			t.Errorf("%d bytes with one that is too large, %d before", s.bytes, before)
 		}
 	}
 	for range 2 {
-		if _, shared, err := s.get(batchKey{group: 2000}, func() (*batch, error) { return nil, errPlanted }); shared || err == nil {
+		if _, shared, err := s.get(batchKey{group: 2000}, func() (*batch, int, error) { return nil, 0, errPlanted }); shared || err == nil {
 			t.Errorf("a failure that is shared: %t, %v", shared, err)
 		}
 	}

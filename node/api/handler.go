@@ -30,7 +30,8 @@ type Handler struct {
 
 	waiters atomic.Int64
 	streams atomic.Int64
-	batches batches
+	batches *batches
+	views   *views
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc
@@ -44,6 +45,8 @@ func New(cfg Config) *Handler {
 		logger:  cfg.Logger,
 		scrape:  cfg.Metrics,
 		limits:  cfg.Limits.withDefaults(),
+		batches: newShared[batchKey, *batch](maxBatchBytes),
+		views:   newShared[viewKey, *view](maxViewBytes),
 	}
 	if h.logger == nil {
 		h.logger = slog.New(slog.DiscardHandler)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"strconv"
@@ -54,7 +55,7 @@ func (h *Handler) view(x *exchange) error {
 		}
 		if v != nil && (d == 0 || !noneMatch(tags, v.tag)) {
 			w.end()
-			return h.sendView(x, v, tags)
+			return h.sendView(x, v.view, tags)
 		}
 		if w == nil && d > 0 {
 			if w, err = x.wait(d); err != nil {
@@ -64,7 +65,7 @@ func (h *Handler) view(x *exchange) error {
 		}
 		var next time.Duration
 		if v != nil {
-			next = v.attendance.Next
+			next = v.next
 		}
 		more, err := w.next(func() Watch { return h.backend.Watch(x.rest) }, next)
 		switch {
@@ -72,60 +73,115 @@ func (h *Handler) view(x *exchange) error {
 			return err
 		case more:
 		case v == nil:
-			return newProblem(CodeNotFound, "subject", "nothing was ever said of this subject here")
+			return errNoSubject
 		default:
 			w.end()
-			return h.sendView(x, v, tags)
+			return h.sendView(x, v.view, tags)
 		}
 	}
 }
 
+// view is a view on its way to consumers. Nobody writes to it once it is made.
+type view struct {
+	authorities  []string
+	json         []byte
+	tag          string
+	etag, length []string // values of headers
+}
+
+func newView(state *chain.State, tag string, json []byte) *view {
+	return &view{
+		authorities: state.Authorities(), json: json,
+		tag: tag, etag: []string{`"` + tag + `"`}, length: []string{strconv.Itoa(len(json))},
+	}
+}
+
+// views are those of subjects that were not written since: who polls again, and
+// all who wait for one subject, share them.
+type views = shared[viewKey, *view]
+
+// viewKey names a view: what a subject's is changes with the version.
+type viewKey struct {
+	subject string
+	version uint64
+}
+
+const (
+	maxViewBytes = 8 << 20 // of encodings that are kept, in all
+	viewOverhead = 512     // bytes of one besides its JSON and its subject
+)
+
 // look is what is to be seen of a subject at a moment.
 type look struct {
-	state      *chain.State
-	attendance Attendance
-	members    []byte // of the attendance, to go into the view; nil unless asked for
-	tag        string
+	*view
+	next time.Duration // until something else is to be seen by itself, 0 for never
 }
 
 // look returns what there is of a subject, nil if nothing was ever said of it.
-func (h *Handler) look(subject string, expect bool) (*look, error) {
-	state, err := h.backend.View(subject)
-	v := &look{state: state}
-	if err == nil && expect {
-		v.attendance, err = h.backend.Attendance(state)
-	}
-	switch {
-	case errors.Is(err, chain.ErrNotFound) || errors.Is(err, ErrNotFound):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	v.tag = state.ETag()
+func (h *Handler) look(subject string, expect bool) (v *look, err error) {
+	v = new(look)
 	if expect {
-		v.members = v.attendance.appendMembers(nil)
-		v.tag = expectTag(v.tag, v.members)
+		err = h.lookExpecting(v, subject)
+	} else {
+		v.view, err = h.current(subject)
 	}
-	return v, nil
+	if errors.Is(err, chain.ErrNotFound) || errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return v, err
 }
 
-func (h *Handler) sendView(x *exchange, v *look, tags []string) error {
-	age := h.backend.Heard(v.state.Authorities())
+// current is the view that everyone gets who asks for it now.
+func (h *Handler) current(subject string) (*view, error) {
+	key := viewKey{subject, h.backend.SubjectVersion(subject)} // of before the state is read
+	v, _, err := h.views.get(key, func() (*view, int, error) {
+		state, err := h.backend.View(subject)
+		if err != nil {
+			return nil, 0, err
+		}
+		v := newView(state, state.ETag(), encode(state.AppendView))
+		return v, viewOverhead + 2*len(subject) + len(v.json), nil
+	})
+	return v, err
+}
+
+// lookExpecting is the look at a view with who is expected, which is another one
+// as time passes.
+func (h *Handler) lookExpecting(v *look, subject string) error {
+	state, err := h.backend.View(subject)
+	if err != nil {
+		return err
+	}
+	attendance, err := h.backend.Attendance(state)
+	if err != nil {
+		return err
+	}
+	members := attendance.appendMembers(nil)
+	json := encode(state.AppendView)
+	json = append(append(json[:len(json)-1], members...), '}')
+	v.view, v.next = newView(state, expectTag(state.ETag(), members), json), attendance.Next
+	return nil
+}
+
+// encode is what is appended, in as many bytes as it takes.
+func encode(appendTo func([]byte) []byte) []byte {
+	buf := getBuffer()
+	defer putBuffer(buf)
+	*buf = appendTo((*buf)[:0])
+	return bytes.Clone(*buf)
+}
+
+func (h *Handler) sendView(x *exchange, v *view, tags []string) error {
+	age := h.backend.Heard(v.authorities)
 	header := x.w.Header()
-	header["Etag"] = []string{`"` + v.tag + `"`}
+	header["Etag"] = v.etag
 	header["Cache-Control"] = noCacheHeader
 	header["Tidings-Age-Ms"] = []string{strconv.FormatInt(wholeMillis(age), 10)}
 	if noneMatch(tags, v.tag) {
 		x.empty(http.StatusNotModified)
 		return nil
 	}
-	buf := getBuffer()
-	defer putBuffer(buf)
-	*buf = v.state.AppendView((*buf)[:0])
-	if v.members != nil {
-		*buf = append(append((*buf)[:len(*buf)-1], v.members...), '}')
-	}
-	x.json(*buf)
+	x.sendSized(http.StatusOK, jsonHeader, v.length, v.json)
 	return nil
 }
 

@@ -40,5 +40,5 @@ func (h *Handler) viewAt(x *exchange, q query, text string) error {
 	case err != nil:
 		return err
 	}
-	return h.sendView(x, &look{state: state, tag: state.ETag()}, x.r.Header["If-None-Match"])
+	return h.sendView(x, newView(state, state.ETag(), encode(state.AppendView)), x.r.Header["If-None-Match"])
 }
