@@ -139,11 +139,12 @@ func catchUp(r *report, o options, p *process, root string) error {
 			return err
 		}
 		now, _ := late.memory()
+		cpu := late.cpu()
 		late.kill()
 		if mesh.Store.Updates < int64(o.updates)*99/100 {
 			return fmt.Errorf("catch-up %s: ready with %d of %d updates", kind, mesh.Store.Updates, o.updates)
 		}
-		r.add(Row{What: "catch-up of an empty node, " + kind + ", start included", Value: float64(mesh.Store.Updates) / took, Unit: "updates/s", RSSMB: now})
+		r.add(Row{What: "catch-up of an empty node, " + kind + ", start included", Value: float64(mesh.Store.Updates) / took, Unit: "updates/s", RSSMB: now, CPUus: cpu / float64(mesh.Store.Updates)})
 	}
 	return nil
 }

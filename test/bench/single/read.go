@@ -42,6 +42,9 @@ func reads(r *report, p *process, o options) error {
 		{"GET a view, of all subjects in turn", "view", func(c *conn, i int64) (int, error) {
 			return expect(c, get("/v1/subjects/"+subject(i, o.subjects), ""), 200)
 		}, &base, nil},
+		{"GET a view, of 1,000 subjects", "view of 1,000", func(c *conn, i int64) (int, error) {
+			return expect(c, get("/v1/subjects/"+subject(i%int64(len(tags)), o.subjects), ""), 200)
+		}, &base, nil},
 		{"net/http alone, 304", "constant 304", func(c *conn, _ int64) (int, error) { return expect(c, constant304, 304) }, nil, &base304},
 		{"GET a view that did not change: 304, of 1,000 subjects", "304", func(c *conn, i int64) (int, error) {
 			i %= int64(len(tags))
@@ -55,13 +58,14 @@ func reads(r *report, p *process, o options) error {
 		}, nil, nil},
 	} {
 		profiled := p.profile(o.profiles, "read "+f.short)
+		cpu := p.cpu()
 		n, took, p50, p99, err := load{addr: p.HTTP, clients: readClients, length: o.length, do: f.do}.run()
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.what, err)
 		}
 		profiled()
 		now, _ := p.memory()
-		row := Row{What: fmt.Sprintf("%s, %d clients", f.what, readClients), Value: float64(n) / took.Seconds(), Unit: "/s", P50ms: p50, P99ms: p99, RSSMB: now}
+		row := Row{What: fmt.Sprintf("%s, %d clients", f.what, readClients), Value: float64(n) / took.Seconds(), Unit: "/s", P50ms: p50, P99ms: p99, RSSMB: now, CPUus: (p.cpu() - cpu) / float64(n)}
 		if f.is != nil {
 			*f.is = row.Value
 		}
@@ -81,6 +85,7 @@ func feed(r *report, p *process, o options) error {
 			return err
 		}
 		profiled := p.profile(o.profiles, fmt.Sprint("feed by ", limit))
+		cpu := p.cpu()
 		cursor, updates, calls := "start", 0, 0
 		began := time.Now()
 		for done := false; !done; calls++ {
@@ -102,7 +107,7 @@ func feed(r *report, p *process, o options) error {
 		now, _ := p.memory()
 		r.add(Row{
 			What: fmt.Sprintf("GET the feed from its start, batches of %d, one client", limit), Value: float64(updates) / took.Seconds(), Unit: "updates/s",
-			P50ms: took.Seconds() * 1e3 / float64(calls), P99ms: took.Seconds() * 1e3 / float64(calls), RSSMB: now,
+			P50ms: took.Seconds() * 1e3 / float64(calls), P99ms: took.Seconds() * 1e3 / float64(calls), RSSMB: now, CPUus: (p.cpu() - cpu) / float64(updates),
 		})
 		c.c.Close()
 	}

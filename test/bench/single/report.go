@@ -17,6 +17,7 @@ type Row struct {
 	Beside string  `json:"beside,omitempty"` // what the ratio is against
 	Ratio  float64 `json:"ratio,omitempty"`
 	RSSMB  float64 `json:"rss_mb,omitempty"` // of the node's process, right after
+	CPUus  float64 `json:"cpu_us,omitempty"` // of the node's process, for one of what is counted
 }
 
 // report gathers rows and shows each as it comes.
@@ -42,10 +43,17 @@ func (r Row) line() string {
 	} else {
 		s += " |"
 	}
-	if r.RSSMB > 0 {
-		return s + fmt.Sprintf(" %.0f |", r.RSSMB)
+	for _, f := range []struct {
+		value  float64
+		format string
+	}{{r.CPUus, " %.1f |"}, {r.RSSMB, " %.0f |"}} {
+		if f.value > 0 {
+			s += fmt.Sprintf(f.format, f.value)
+		} else {
+			s += " |"
+		}
 	}
-	return s + " |"
+	return s
 }
 
 func figure(v float64) string {
@@ -62,8 +70,8 @@ func (r *report) print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(r.rows)
 	}
-	fmt.Fprintln(w, "| what | figure | p50 / p99 ms of a call | ratio | node's RSS MB |")
-	fmt.Fprintln(w, "|---|--:|--:|--:|--:|")
+	fmt.Fprintln(w, "| what | figure | p50 / p99 ms of a call | ratio | node's CPU µs for each | node's RSS MB |")
+	fmt.Fprintln(w, "|---|--:|--:|--:|--:|--:|")
 	for _, row := range r.rows {
 		fmt.Fprintln(w, row.line())
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -146,6 +147,23 @@ func (p *process) memory() (now, peak float64) {
 		}
 	}
 	return now, peak
+}
+
+// cpu is the time that the process took of all cores since its start, in µs.
+func (p *process) cpu() float64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	// The name of the process, in parentheses, may have spaces.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	const userTime, systemTime, tick = 11, 12, 10_000 // fields after the name; µs
+	if len(fields) <= systemTime {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[userTime], 64)
+	system, _ := strconv.ParseFloat(fields[systemTime], 64)
+	return (user + system) * tick
 }
 
 // profile begins a CPU profile of the node, of three seconds, into a file of the
