@@ -105,10 +105,14 @@ func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.File
 
 		MemTableSize:                o.MemTableSize,
 		MemTableStopWritesThreshold: 3, // one fills while one flushes and one waits
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24, // compactions may lag a burst; a stalled writer loop stalls the node
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		MaxManifestFileSize:         4 << 20, // replayed at open
+		// A compaction of L0 rewrites what it overlaps, which is nearly all of the
+		// next level: states and indexes are spread over all subjects. So each takes
+		// in much at once. Reads hardly notice, for tables without the key are told
+		// by their filters.
+		L0CompactionThreshold:      12,
+		L0StopWritesThreshold:      36, // compactions may lag a burst; a stalled writer loop stalls the node
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+		MaxManifestFileSize:        4 << 20, // replayed at open
 
 		DisableTableStats: true, // reads every new table again, for ranges that we never delete
 	}
