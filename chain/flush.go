@@ -11,7 +11,7 @@ import (
 // batchState is what one batch has done so far.
 type batchState struct {
 	batch   Batch
-	updates map[ID]*Update    // received in this batch, or before and not applied yet
+	updates map[ID]*Update    // received in this batch, or before and applied in it
 	index   map[string][]byte // nil for what was taken back
 	answers map[string]bool   // by key; false for what was taken back
 	keys    map[[16]byte]*keyRecord
@@ -20,9 +20,11 @@ type batchState struct {
 	states   map[string]*stagedState
 	chains   []*chainState // touched
 	woken    []*chainState // to be looked at again, in the next batch if this one is full
-	applied  int           // in [Update.Cost]
-	own      []ownUpdate
-	effects  Effects
+	// What the batch takes, in [Update.Cost]: to apply, to receive, and to fold
+	// subjects anew.
+	applied, received, refolds int
+	own                        []ownUpdate
+	effects                    Effects
 }
 
 type ownUpdate struct {
@@ -36,6 +38,8 @@ type stagedState struct {
 	size  int       // of its encoding in the store
 	fresh bool      // the store has none of it
 	added []*Update // in this batch
+	// toFold is how many updates the batch was charged with for folding it anew.
+	toFold uint64
 	// rebuilt: updates were taken back.
 	rebuilt bool
 }
@@ -62,6 +66,8 @@ type Effects struct {
 	// Applied are the updates that came to count, in the order in which they
 	// did, which is a causal one.
 	Applied []*Update
+	// Cost is about what it took, in bytes as [Update.Cost] counts them.
+	Cost int
 	// Subjects are those whose state is another one now.
 	Subjects []string
 	// Frozen are the chains that were stopped. One that was stopped twice is in
@@ -100,30 +106,16 @@ func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
 		l.value = nil // of one large subject
 	}
 	batch, effects := tx.batch, tx.effects
-	woken, unapplied := tx.woken, l.unapplied()
+	effects.Cost = tx.applied + tx.received + tx.refolds
+	for _, c := range tx.chains {
+		l.keepAhead(c)
+	}
+	woken := tx.woken
 	*tx = newBatchState()
-	tx.woken, tx.updates = woken, unapplied
+	tx.woken = woken
 	// The next batch is likely to be about as large.
 	tx.batch.Grow(min(batch.Size(), maxGrow))
 	return &batch, &effects, nil
-}
-
-// unapplied are the received updates that the next batch is likely to apply.
-func (l *Ledger) unapplied() map[ID]*Update {
-	left := map[ID]*Update{}
-	cost := 0
-	for _, c := range l.tx.woken {
-		for seq := c.applied.Seq + 1; seq <= c.tail.Seq && cost < maxUnapplied; seq++ {
-			id := ID{c.tail.Origin, seq}
-			u := l.tx.updates[id]
-			if u == nil {
-				break
-			}
-			left[id] = u
-			cost += u.Cost()
-		}
-	}
-	return left
 }
 
 // seal signs what was appended, in as many runs as it takes.
@@ -207,11 +199,18 @@ func (l *Ledger) fresh(subject string) (*stagedState, error) {
 // has and those of this batch, in stitched order.
 func (l *Ledger) refold(s *stagedState) error {
 	subject := s.state.Subject()
-	base, err := l.base(subject)
-	if err != nil {
-		return err
+	after, _ := s.state.LateAfter()
+	var err error
+	if after.IsZero() {
+		var base *State
+		if base, err = l.base(subject); err != nil {
+			return err
+		}
+		err = s.state.Refold(base, l.stitched(s, after))
+	} else {
+		err = s.state.RefoldLate(l.stitched(s, after))
 	}
-	if err := s.state.Refold(base, l.stitched(s)); err != nil {
+	if err != nil {
 		return fmt.Errorf("fold %q anew: %w", subject, err)
 	}
 	return nil
