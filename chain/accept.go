@@ -151,6 +151,7 @@ func (l *Ledger) receive(c *chainState, r *Run, known int, now int64) (Outcome, 
 		}
 		u := updates[i-known]
 		l.putUpdate(u, e, seal)
+		l.tx.received += u.Cost() / receiveShare
 		if err := l.adoptKey(u, now); err != nil {
 			return Outcome{}, err
 		}

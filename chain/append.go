@@ -131,7 +131,7 @@ func (l *Ledger) link(u *Update, now int64) error {
 	l.touch(l.self)
 	l.self.began = l.self.began || u.Kind == KindGenesis
 	e := l.self.tail.Extend(u)
-	l.tx.receive(u)
+	l.tx.updates[u.ID] = u
 	l.tx.own = append(l.tx.own, ownUpdate{u, e})
 	if err := l.apply(l.self, u); err != nil {
 		return err

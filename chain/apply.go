@@ -9,16 +9,20 @@ import (
 // what any number of held ones waited for, and a batch is in memory as a whole.
 const maxApply = 32 << 20
 
-// maxUnapplied bounds the received updates that are kept in memory, in
-// [Update.Cost], until a later batch applies them. The others are read again.
-const maxUnapplied = 8 << 20
-
 // updateOverhead is about what an update takes in a batch beside its subject and
 // delta, in bytes. To apply a tiny one takes about as long as it would take to
 // copy so much.
 const updateOverhead = 1 << 10
 
-// Cost is about what it takes to apply the update, in bytes.
+// refoldOverhead is about what one update of a subject takes where the subject is
+// folded anew, in bytes likewise: it is read, and folded.
+const refoldOverhead = updateOverhead
+
+// receiveShare is how much less it takes to receive an update than to apply it.
+const receiveShare = 2
+
+// Cost is about what it takes to apply the update, in bytes, where it is the last
+// of its subject.
 func (u *Update) Cost() int { return updateOverhead + len(u.Subject) + len(u.Delta) }
 
 // Cost is about what it takes to accept the run and apply its updates, in bytes
@@ -31,9 +35,11 @@ func (r *Run) Cost() (n int) {
 }
 
 // SetBatch bounds what a batch applies of other chains from now on, in
-// [Update.Cost]: what is received beyond it is applied by Continue. At least one
-// update is applied, and what a batch may take in memory stays bounded.
-func (l *Ledger) SetBatch(cost int) { l.most = min(max(cost, 1), maxApply) }
+// [Update.Cost]; what is received, and subjects that are folded anew for late
+// updates, take their part of it. What is received beyond it is applied by Continue.
+// At least one update is applied, of a cost of 0 none, and what a batch may take in
+// memory stays bounded.
+func (l *Ledger) SetBatch(cost int) { l.most = min(max(cost, 0), maxApply) }
 
 // full reports whether the batch applies no more of c. The own chain is applied
 // at once, for nothing can be put at its end before.
@@ -41,7 +47,27 @@ func (l *Ledger) full(c *chainState) bool {
 	if c == l.self {
 		return l.tx.applied >= maxApply
 	}
-	return l.tx.applied >= l.most
+	if l.tx.applied == 0 {
+		return l.most == 0
+	}
+	return l.tx.applied+l.tx.received+l.tx.refolds >= l.most
+}
+
+// rides reports whether u goes into a batch that is full because of the subjects that
+// it folds anew: the subject of u is one of them, which is folded but once.
+func (l *Ledger) rides(u *Update) bool {
+	s := l.tx.states[u.Subject]
+	return s != nil && s.state.Stale() && l.tx.applied+l.tx.received < l.most
+}
+
+// chargeRefold charges the batch with what it will take to fold a subject anew when
+// it ends, once for all updates of the subject that come late in it.
+func (l *Ledger) chargeRefold(s *stagedState) {
+	_, n := s.state.LateAfter()
+	if n > s.toFold {
+		l.tx.refolds += int(n-s.toFold) * refoldOverhead
+		s.toFold = n
+	}
 }
 
 // Pending reports whether updates are left that could be applied, because the
@@ -112,13 +138,13 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 		if c.applied.Seq > waited {
 			since = now
 		}
-		if l.full(c) {
-			l.queue(c)
-			break
-		}
-		u, err := l.update(ID{c.tail.Origin, c.applied.Seq + 1})
+		u, err := l.next(c)
 		if err != nil {
 			return err
+		}
+		if l.full(c) && !l.rides(u) {
+			l.queue(c)
+			break
 		}
 		waiting, err := l.unmet(u)
 		if err != nil {
@@ -170,6 +196,7 @@ func (l *Ledger) unmet(u *Update) ([]ID, error) {
 }
 
 func (l *Ledger) hold(c *chainState, b *block) {
+	l.dropAhead(c)
 	c.block = b
 	l.held++
 	for _, id := range b.waiting {
@@ -204,6 +231,7 @@ func (l *Ledger) apply(c *chainState, u *Update) error {
 	}
 	c.applied.Seq, c.applied.Hash = u.ID.Seq, u.Hash
 	l.clock = max(l.clock, u.HLC)
+	l.applyAhead(c, u)
 	l.tx.effects.Applied = append(l.tx.effects.Applied, u)
 	l.tx.applied += u.Cost()
 	return nil
@@ -219,8 +247,12 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.state.Add(u, c.tail.Genesis.Authority, ctx); err != nil {
+	late, err := s.state.Add(u, c.tail.Genesis.Authority, ctx)
+	if err != nil {
 		return err
+	}
+	if late {
+		l.chargeRefold(s)
 	}
 	s.added = append(s.added, u)
 	l.key, l.value = appendIndexKey(l.key[:0], u.Subject, u.Stamp()), entry.append(l.value[:0], u.Stamp())

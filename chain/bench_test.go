@@ -91,6 +91,34 @@ func BenchmarkAccept(b *testing.B) {
 	}
 }
 
+// BenchmarkLate is two updates of one subject, of which one comes ten updates late,
+// where so many are there before.
+func BenchmarkLate(b *testing.B) {
+	for _, history := range []int{100, 1000, 10_000} {
+		b.Run(fmt.Sprint(history), func(b *testing.B) {
+			p := newParty(b, "reader", "reader")
+			first, late := newForger("first").genesis(), newForger("late").genesis()
+			for i := range history {
+				first.status(1, "order/1", fmt.Sprintf(`{"a":%d}`, i))
+			}
+			late.status(uint64(history-10), "order/1", `{"b":0}`)
+			both := func() {
+				_, err := p.ledger.Accept(first.run(), 1_000_000)
+				require.NoError(b, err)
+				_, err = p.ledger.Accept(late.run(), 1_000_000)
+				require.NoError(b, err)
+				p.flush(b, 1_000_000)
+			}
+			both()
+			for i := 0; b.Loop(); i++ {
+				first.status(1, "order/1", fmt.Sprintf(`{"a":%d}`, i))
+				late.status(1, "order/1", fmt.Sprintf(`{"b":%d}`, i))
+				both()
+			}
+		})
+	}
+}
+
 // BenchmarkDecodeVerify is the decoding, linking and verifying of one update
 // in runs of several sizes.
 func BenchmarkDecodeVerify(b *testing.B) {

@@ -7,11 +7,12 @@ func (l *Ledger) Sizes() map[string]int {
 		"batch updates": len(l.tx.updates), "batch index": len(l.tx.index), "batch keys": len(l.tx.keys),
 		"batch answers": len(l.tx.answers),
 		"batch states":  len(l.tx.states), "batch chains": len(l.tx.chains), "batch woken": len(l.tx.woken),
-		"batch own": len(l.tx.own), "batch writes": l.tx.batch.Len(),
+		"batch own": len(l.tx.own), "batch writes": l.tx.batch.Len(), "ahead bytes": l.ahead,
 	}
 	for _, c := range l.chains {
 		n["table"] += len(c.tail.table)
 		n["changed"] += len(c.tail.changed)
+		n["ahead"] += len(c.ahead)
 	}
 	for _, waiting := range l.blocked {
 		n["blocked chains"] += len(waiting)

@@ -10,21 +10,22 @@ import (
 
 // batchState is what one batch has done so far.
 type batchState struct {
-	batch     Batch
-	updates   map[ID]*Update  // received in this batch, or before and not applied yet
-	unapplied int             // of updates, in [Update.Cost]; of those that are applied once it is flushed
-	index     map[ID][]byte   // what the index has of an update; nil for what was taken back
-	entries   []byte          // of index
-	answers   map[string]bool // by key; false for what was taken back
-	keys      map[[16]byte]*keyRecord
+	batch   Batch
+	updates map[ID]*Update  // received in this batch, or before and applied in it
+	index   map[ID][]byte   // what the index has of an update; nil for what was taken back
+	entries []byte          // of index
+	answers map[string]bool // by key; false for what was taken back
+	keys    map[[16]byte]*keyRecord
 	// answered: a key was used on this node in this batch.
 	answered bool
 	states   map[string]*stagedState
 	chains   []*chainState // touched
 	woken    []*chainState // to be looked at again, in the next batch if this one is full
-	applied  int           // in [Update.Cost]
-	own      []ownUpdate
-	effects  Effects
+	// What the batch takes, in [Update.Cost]: to apply, to receive, and to fold
+	// subjects anew.
+	applied, received, refolds int
+	own                        []ownUpdate
+	effects                    Effects
 }
 
 type ownUpdate struct {
@@ -38,6 +39,8 @@ type stagedState struct {
 	size  int       // of its encoding in the store
 	fresh bool      // the store has none of it
 	added []*Update // in this batch
+	// toFold is how many updates the batch was charged with for folding it anew.
+	toFold uint64
 	// rebuilt: updates were taken back.
 	rebuilt bool
 }
@@ -56,21 +59,22 @@ func newBatchState() batchState {
 const roomKept = 1 << 12
 
 // next is the state of the batch after, which takes over the room of this one, but
-// what its effects hold and what waits.
+// what its effects hold.
 func (tx *batchState) next() batchState {
-	if cap(tx.entries) > maxGrow || len(tx.index) > roomKept || len(tx.states) > roomKept || len(tx.keys) > roomKept || len(tx.answers) > roomKept {
+	if cap(tx.entries) > maxGrow || max(len(tx.updates), len(tx.index), len(tx.states), len(tx.keys), len(tx.answers)) > roomKept {
 		n := newBatchState()
-		n.woken, n.updates, n.unapplied = tx.woken, tx.updates, tx.unapplied
+		n.woken = tx.woken
 		return n
 	}
+	clear(tx.updates)
 	clear(tx.index)
 	clear(tx.answers)
 	clear(tx.keys)
 	clear(tx.states)
 	clear(tx.chains)
 	return batchState{
-		index: tx.index, entries: tx.entries[:0], answers: tx.answers, keys: tx.keys, states: tx.states, chains: tx.chains[:0],
-		woken: tx.woken, updates: tx.updates, unapplied: tx.unapplied,
+		updates: tx.updates, index: tx.index, entries: tx.entries[:0], answers: tx.answers, keys: tx.keys, states: tx.states,
+		chains: tx.chains[:0], woken: tx.woken,
 	}
 }
 
@@ -86,6 +90,8 @@ type Effects struct {
 	// Applied are the updates that came to count, in the order in which they
 	// did, which is a causal one.
 	Applied []*Update
+	// Cost is about what it took, in bytes as [Update.Cost] counts them.
+	Cost int
 	// Subjects are those whose state is another one now.
 	Subjects []string
 	// Frozen are the chains that were stopped. One that was stopped twice is in
@@ -123,8 +129,11 @@ func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
 	if cap(l.value) > maxGrow {
 		l.value = nil // of one large subject
 	}
-	l.keepUnapplied()
 	batch, effects := tx.batch, tx.effects
+	effects.Cost = tx.applied + tx.received + tx.refolds
+	for _, c := range tx.chains {
+		l.keepAhead(c)
+	}
 	*tx = tx.next()
 	if tx.batch = l.spare; tx.batch.buf == nil {
 		// The next batch is likely to be about as large.
@@ -142,41 +151,6 @@ func (l *Ledger) Reuse(b *Batch) {
 	}
 	b.Reset()
 	l.spare = *b
-}
-
-// keepUnapplied leaves those received updates in memory that the next batch is
-// likely to apply.
-func (l *Ledger) keepUnapplied() {
-	tx := &l.tx
-	many := len(tx.updates) > roomKept
-	for _, u := range tx.effects.Applied {
-		delete(tx.updates, u.ID)
-		tx.unapplied -= u.Cost()
-	}
-	if l.held == 0 && len(tx.effects.Frozen) == 0 && tx.unapplied <= maxUnapplied && (!many || len(tx.updates) > 0) {
-		return // what is left waits for nothing but the next batch
-	}
-	left, cost := map[ID]*Update{}, 0
-	for _, c := range tx.woken {
-		for seq := c.applied.Seq + 1; seq <= c.tail.Seq && cost < maxUnapplied; seq++ {
-			id := ID{c.tail.Origin, seq}
-			u := tx.updates[id]
-			if u == nil {
-				break
-			}
-			left[id] = u
-			cost += u.Cost()
-		}
-	}
-	tx.updates, tx.unapplied = left, cost
-}
-
-// receive takes in an update of this batch.
-func (tx *batchState) receive(u *Update) {
-	if tx.updates[u.ID] == nil {
-		tx.unapplied += u.Cost()
-	}
-	tx.updates[u.ID] = u
 }
 
 // seal signs what was appended, in as many runs as it takes.
@@ -212,7 +186,7 @@ func (l *Ledger) seal() {
 
 // putUpdate writes a received update.
 func (l *Ledger) putUpdate(u *Update, e *Entry, seal []byte) {
-	l.tx.receive(u)
+	l.tx.updates[u.ID] = u
 	l.key, l.value = appendUpdateKey(l.key[:0], u.ID), appendRecord(l.value[:0], u, e, seal)
 	l.tx.batch.Set(l.key, l.value)
 }
@@ -268,11 +242,18 @@ func (l *Ledger) fresh(subject string) (*stagedState, error) {
 // has and those of this batch, in stitched order.
 func (l *Ledger) refold(s *stagedState) error {
 	subject := s.state.Subject()
-	base, err := l.base(subject)
-	if err != nil {
-		return err
+	after, _ := s.state.LateAfter()
+	var err error
+	if after.IsZero() {
+		var base *State
+		if base, err = l.base(subject); err != nil {
+			return err
+		}
+		err = s.state.Refold(base, l.stitched(s, after))
+	} else {
+		err = s.state.RefoldLate(l.stitched(s, after))
 	}
-	if err := s.state.Refold(base, l.stitched(s)); err != nil {
+	if err != nil {
 		return fmt.Errorf("fold %q anew: %w", subject, err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -383,4 +384,61 @@ func TestAFullBatchStillAsksAndHolds(t *testing.T) {
 	require.Equal(t, held, p.ledger.Held())
 	rest(9000)
 	require.Equal(t, held, p.ledger.Held())
+}
+
+// A batch is full of few updates where each has its subject folded anew, which takes
+// longer the later it comes, but of all that one fold does for.
+func TestLateUpdatesFillABatch(t *testing.T) {
+	p := newParty(t, "honest", "reader")
+	first, late := newForger("first").genesis(), newForger("late").genesis()
+	const subjects, history = 8, 100
+	for i := range history * subjects {
+		first.status(1, fmt.Sprintf("order/%d", i%subjects), fmt.Sprintf(`{"a":%d}`, i))
+	}
+	for i := range subjects {
+		late.status(1, fmt.Sprintf("order/%d", i), `{"b":1}`)
+	}
+	for i := range history {
+		late.status(1, "order/9", fmt.Sprintf(`{"c":%d}`, i))
+	}
+	p.accept(t, first.run(), 5000)
+	first.status(1, "order/9", `{"a":1}`)
+	p.accept(t, first.run(), 5000)
+
+	p.ledger.SetBatch(history << 10) // one fold, or nearly so many updates
+	_, err := p.ledger.Accept(late.run(), 5000)
+	require.NoError(t, err)
+	var applied []int
+	for at := p.ledger.Applied(late.origin).Seq; ; at = p.ledger.Applied(late.origin).Seq {
+		cost := p.flush(t, 5000).Cost
+		require.Less(t, cost, 3*history<<10)
+		if !p.ledger.Pending() {
+			break
+		}
+		require.NoError(t, p.ledger.Continue(5000))
+		applied = append(applied, int(p.ledger.Applied(late.origin).Seq-at))
+	}
+	require.Equal(t, chain.Seq(1+subjects+history), p.ledger.Applied(late.origin).Seq)
+	require.Equal(t, []int{1, 1, 1, 1, 1, 1, 1}, applied[:subjects-1])
+	require.Less(t, len(applied), subjects+4)
+	require.Zero(t, p.ledger.Sizes()["ahead"])
+}
+
+// Of a batch that leaves others' updates for later ones nothing is taken along with
+// what is appended.
+func TestNothingIsAppliedBesideAnOwnUpdate(t *testing.T) {
+	p := newParty(t, "honest", "reader")
+	busy := newForger("busy").genesis().status(1, "order/1", `{"a":1}`).status(2, "order/1", `{"a":2}`)
+	p.ledger.SetBatch(1)
+	p.accept(t, busy.run(), 5000)
+	require.True(t, p.ledger.Pending())
+	require.Equal(t, 2, p.ledger.Sizes()["ahead"])
+	p.ledger.SetBatch(0)
+	p.publish(t, 5000, chain.Draft{Subject: "order/2", Delta: []byte(`{"a":1}`)})
+	require.Equal(t, chain.Seq(1), p.ledger.Applied(busy.origin).Seq)
+	p.ledger.SetBatch(1 << 20)
+	require.NoError(t, p.ledger.Continue(5000))
+	p.flush(t, 5000)
+	require.Equal(t, chain.Seq(3), p.ledger.Applied(busy.origin).Seq)
+	require.Zero(t, p.ledger.Sizes()["ahead"])
 }

@@ -39,6 +39,7 @@ type Ledger struct {
 	// blocked are the chains that wait, by the origin of what they wait for.
 	blocked map[Origin]map[*chainState]bool
 	held    int // chains that wait
+	ahead   int // of all chains, in [Update.Cost]
 	states  stateCache
 	// key and value are room for what is written or read next.
 	key, value []byte
@@ -53,7 +54,8 @@ type Ledger struct {
 type chainState struct {
 	tail    Tail // received
 	applied Head
-	block   *block // why applied stays behind tail, nil if it does not
+	block   *block    // why applied stays behind tail, nil if it does not
+	ahead   []*Update // received before, and next to be applied
 	// admitted is the seq up to which the clock holds nothing back: most of the
 	// mesh has applied it.
 	admitted Seq

@@ -13,11 +13,66 @@ type Stitched func(yield func(u *Update, authority string, err error) bool)
 // of the state, or those that base does not hold already. A nil base holds
 // none. On an error the state is as it was.
 func (s *State) Refold(base *State, updates Stitched) error {
-	if base == nil {
-		base = NewState(s.subject)
+	p := foldPoint{status: valueEmpty}
+	if base != nil {
+		p = foldPoint{base.Last(), base.updates, base.status, base.authorities}
 	}
-	next := State{status: base.status, authorities: slices.Clone(base.authorities)}
-	count, last := base.updates, base.Last()
+	return s.refold(p, nil, updates)
+}
+
+// RefoldLate is Refold with the updates after what LateAfter returns, which is
+// not zero: those before the first that came late are folded already.
+func (s *State) RefoldLate(updates Stitched) error {
+	n := s.latePoints()
+	return s.refold(s.points[n-1], s.points[:n], updates)
+}
+
+// LateAfter is where a stale state has to be folded anew from, in stitched
+// order, zero for from the first update on, and how many updates that takes.
+func (s *State) LateAfter() (after Stamp, updates uint64) {
+	n := s.latePoints()
+	if n == 0 {
+		return Stamp{}, s.updates
+	}
+	return s.points[n-1].last, s.updates - s.points[n-1].updates
+}
+
+// latePoints is how many points are before the first update that came late.
+func (s *State) latePoints() int {
+	n, _ := slices.BinarySearchFunc(s.points, s.late, func(p foldPoint, late Stamp) int { return p.last.Compare(late) })
+	return n
+}
+
+// foldPoint is what the fold was after some of the updates in stitched order.
+type foldPoint struct {
+	last        Stamp
+	updates     uint64
+	status      Value
+	authorities []stateAuthority
+}
+
+// pointGap is the number of updates between two points.
+const pointGap = 16
+
+// notePoint makes a point of the fold up to an update, where one is due. The
+// further back points are, the fewer are kept, about one for each doubling of the
+// distance. An update that comes so many updates late has at most three times as
+// many folded anew, and pointGap.
+func (s *State) notePoint(last Stamp, updates uint64) {
+	if updates%pointGap != 0 {
+		return
+	}
+	s.points = slices.DeleteFunc(s.points, func(p foldPoint) bool {
+		spaced := p.updates & -p.updates // the largest power of two that divides it
+		return updates-p.updates > 2*spaced
+	})
+	s.points = append(s.points, foldPoint{last, updates, s.status, slices.Clone(s.authorities)})
+}
+
+// refold folds updates onto what a point has. points are those up to it.
+func (s *State) refold(base foldPoint, points []foldPoint, updates Stitched) error {
+	next := State{status: base.status, authorities: slices.Clone(base.authorities), points: slices.Clone(points)}
+	count, last := base.updates, base.last
 	var failed error
 	updates(func(u *Update, authority string, err error) bool {
 		if failed = err; failed != nil {
@@ -32,6 +87,7 @@ func (s *State) Refold(base *State, updates Stitched) error {
 		var delta Value
 		if delta, failed = stateDelta(u); failed == nil {
 			next.fold(authority, delta)
+			next.notePoint(last, count)
 		}
 		return failed == nil
 	})
@@ -41,7 +97,7 @@ func (s *State) Refold(base *State, updates Stitched) error {
 	case count != s.updates:
 		return fmt.Errorf("fold of %q: %d updates, want %d: %w", clip(s.subject), count, s.updates, ErrCorrupt)
 	}
-	s.status, s.authorities, s.stale = next.status, next.authorities, false
+	s.status, s.authorities, s.points, s.stale = next.status, next.authorities, next.points, false
 	return nil
 }
 

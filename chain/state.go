@@ -19,11 +19,13 @@ import (
 type State struct {
 	subject     string
 	updates     uint64
-	stale       bool // status and authorities miss an update
+	stale       bool  // status and authorities miss updates
+	late        Stamp // of a stale state: the first that they miss
 	status      Value
 	authorities []stateAuthority // ascending by name; each has a tip
 	tips        []stateTip       // ascending by origin
 	live        []livePath       // ascending by path
+	points      []foldPoint      // ascending, to fold anew from; not kept in the store
 }
 
 type stateAuthority struct {
@@ -113,6 +115,7 @@ func (s *State) Clone() *State {
 	c := *s
 	c.authorities = slices.Clone(s.authorities)
 	c.tips = slices.Clone(s.tips)
+	c.points = slices.Clone(s.points)
 	c.live = slices.Clone(s.live)
 	for i := range c.live {
 		c.live[i].writes = slices.Clone(c.live[i].writes)
@@ -178,8 +181,11 @@ func (s *State) Add(u *Update, authority string, ctx Context) (late bool, err er
 	}
 	if !s.stale && u.Stamp().Compare(s.Last()) > 0 {
 		s.fold(authority, delta)
+		s.notePoint(u.Stamp(), s.updates+1)
 	} else {
-		s.stale = true
+		if !s.stale || u.Stamp().Compare(s.late) < 0 {
+			s.stale, s.late = true, u.Stamp()
+		}
 		s.fold(authority, valueEmpty) // it is one of the subject's authorities
 	}
 	tip := stateTip{id: u.ID, hlc: u.HLC, hash: u.Hash, authority: authority, context: ctx}

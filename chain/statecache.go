@@ -58,7 +58,7 @@ func (c *stateCache) put(subject string, s *State, size int) {
 	}
 	entry := e.Value.(*cachedState)
 	c.size -= entry.size
-	entry.state, entry.encoded, entry.size = s, size, 3*size+decodedOverhead
+	entry.state, entry.encoded, entry.size = s, size, (3+len(s.points))*size+decodedOverhead
 	c.size += entry.size
 	c.order.MoveToFront(e)
 	for c.size > c.most {

@@ -78,7 +78,16 @@ func (n *modelNode) refold() error {
 		return nil
 	}
 	n.late = false
-	return n.state.Refold(nil, n.updates().stitched().each())
+	us := n.updates().stitched()
+	after, count := n.state.LateAfter()
+	if after.IsZero() {
+		return n.state.Refold(nil, us.each())
+	}
+	us = slices.DeleteFunc(us, func(u *Update) bool { return u.Stamp().Compare(after) <= 0 })
+	if len(us) != int(count) {
+		return fmt.Errorf("%d updates after %v, %d said", len(us), after, count)
+	}
+	return n.state.RefoldLate(us.each())
 }
 
 // modelHistory draws what a few nodes publish while they learn of each other's

@@ -91,6 +91,7 @@ func (l *Ledger) cut(c *chainState, after Seq) error {
 	if c.block != nil && c.block.id.Seq > after {
 		l.unblock(c)
 	}
+	l.dropAhead(c)
 	// The table stays ahead of the end. Nothing is linked there any more.
 	c.tail.Head, c.tail.HLC = end, hlc
 	if c.applied.Seq <= after {
@@ -140,7 +141,7 @@ func (l *Ledger) rebuild(s *stagedState) error {
 	if err != nil {
 		return err
 	}
-	state, err := Rebuild(subject, base, l.stitched(s), nil, func(u *Update, entry []byte) error {
+	state, err := Rebuild(subject, base, l.stitched(s, Stamp{}), nil, func(u *Update, entry []byte) error {
 		l.putIndex(u.ID, appendIndexKey(nil, subject, u.Stamp()), entry)
 		return nil
 	})
@@ -151,16 +152,20 @@ func (l *Ledger) rebuild(s *stagedState) error {
 	return nil
 }
 
-// stitched are the updates of a subject that count, in stitched order: those
-// that the store has, but what this batch took back, and those of this batch.
-func (l *Ledger) stitched(s *stagedState) Stitched {
+// stitched are the updates of a subject that count and come after a stamp, in
+// stitched order: those that the store has, but what this batch took back, and those of this batch.
+func (l *Ledger) stitched(s *stagedState, after Stamp) Stitched {
 	return func(yield func(*Update, string, error) bool) {
-		added := slices.Clone(s.added)
+		added := slices.DeleteFunc(slices.Clone(s.added), func(u *Update) bool { return u.Stamp().Compare(after) <= 0 })
 		slices.SortFunc(added, func(a, b *Update) int { return a.Stamp().Compare(b.Stamp()) })
 		emit := func(u *Update) bool {
 			return yield(u, l.chains[u.ID.Origin].tail.Genesis.Authority, nil)
 		}
-		it := l.store.Scan(indexRange(s.state.Subject()))
+		lo, hi := indexRange(s.state.Subject())
+		if !after.IsZero() {
+			lo = append(appendIndexKey(nil, s.state.Subject(), after), 0)
+		}
+		it := l.store.Scan(lo, hi)
 		more, failed := true, error(nil)
 		for more && failed == nil && it.Next() {
 			var stamp Stamp

@@ -119,9 +119,10 @@ func (w *writer) run() {
 	for {
 		// Drafts and what peers sent go into batches of their own, in turns: so a
 		// draft waits for one batch of the others' at most, which is bounded by
-		// the time that it takes.
+		// the time that it takes, or for one sync.
 		busy := w.drafts(batch{})
 		busy = w.arrivals() || busy
+		busy = w.drafts(batch{}) || busy
 		w.core.Upkeep()
 		if w.core.Pending() || busy {
 			select {
@@ -182,7 +183,6 @@ func (b *batch) draft(p *Ack) {
 }
 
 func (b *batch) arrive(a *arrival) {
-	b.Cost += a.cost
 	if a.freeze != nil {
 		b.freezes, b.Freezes = append(b.freezes, a), append(b.Freezes, a.freeze)
 		return

@@ -1,10 +1,6 @@
 package core
 
-import (
-	"time"
-
-	"github.com/tidings-mesh/tidings/chain"
-)
+import "time"
 
 // share bounds how much of what peers sent goes into one batch, so that an own
 // draft waits no longer than about shareTarget for the batch before its own,
@@ -41,14 +37,6 @@ func (s *share) measure(cost int, took time.Duration) {
 	s.perByte += (per - s.perByte) / shareSmooth
 }
 
-// applied is what a batch applied.
-func applied(e *chain.Effects) (cost int) {
-	for _, u := range e.Applied {
-		cost += u.Cost()
-	}
-	return cost
-}
-
 func (w *Writer) measure(cost int, took time.Duration) {
 	w.share.measure(cost, took)
 	w.setShare()
@@ -57,7 +45,7 @@ func (w *Writer) measure(cost int, took time.Duration) {
 func (w *Writer) setShare() { w.conf.Ledger.SetBatch(w.Share()) }
 
 // Share is how much of what peers sent is to be put into one batch, as
-// [chain.Run.Cost] counts it.
+// [chain.Update.Cost] counts it.
 func (w *Writer) Share() int {
 	if w.conf.Share > 0 {
 		return w.conf.Share

@@ -69,7 +69,11 @@ type Batch struct {
 	Freezes  []*chain.Freeze // from peers, verified
 	Settles  []*Settlement   // of reactions
 	Urgent   bool            // a peer or a reaction waits for what it sent to be durable
-	Cost     int             // of the arrivals, by [chain.Run.Cost]
+}
+
+// own reports whether all of the batch is the node's own: drafts and reactions.
+func (b *Batch) own() bool {
+	return len(b.Drafts)+len(b.Settles) > 0 && len(b.Arrivals)+len(b.Freezes) == 0
 }
 
 // Answers are a batch's: one for each draft, for each run of each arrival, for
@@ -214,6 +218,11 @@ func (w *Writer) Do(f func() error) error {
 // apply takes the batch into the ledger. Its error ends the node's writing.
 func (w *Writer) apply(b *Batch) (a Answers, err error) {
 	now := w.now()
+	if b.own() {
+		// Who waits for a draft waits for nothing of the others' besides.
+		w.conf.Ledger.SetBatch(0)
+		defer w.setShare()
+	}
 	if err := w.conf.Ledger.SetLimit(w.conf.TimeLimit(now), now); err != nil {
 		return a, err
 	}
@@ -288,7 +297,7 @@ func (w *Writer) commit(b *Batch) error {
 	}
 	began := w.conf.Now()
 	if len(b.Drafts)+len(b.Settles) == 0 && !batchBegan.IsZero() {
-		w.measure(max(b.Cost, applied(effects)), began.Sub(batchBegan))
+		w.measure(effects.Cost, began.Sub(batchBegan))
 	}
 	w.rushed = w.rushed || b.Urgent
 	// Nothing of the own chain may be seen by anyone before it is durable.
@@ -380,29 +389,24 @@ func (w *Writer) syncDue(now time.Time) time.Duration {
 	return max(due, 0)
 }
 
-// Upkeep applies a part of what is pending, syncs what peers sent and writes the
-// note, where they are due.
+// Upkeep does one thing that is due: it syncs what peers sent, writes the note, or
+// applies a part of what is pending. The first two are paced, and so keep nothing
+// else from its turn. Idle is 0 while there is more.
 func (w *Writer) Upkeep() {
 	if w.failed != nil {
 		return
 	}
-	if w.conf.Ledger.Pending() {
-		if err := w.goOn(); err != nil {
-			w.fail(err)
-			return
-		}
+	var err error
+	switch now := w.conf.Now(); {
+	case w.dirty && w.syncDue(now) == 0:
+		err = w.sync()
+	case w.unmarked && now.Sub(w.marked) >= w.markEvery:
+		err = w.mark()
+	case w.conf.Ledger.Pending():
+		err = w.goOn()
 	}
-	now := w.conf.Now()
-	if w.dirty && w.syncDue(now) == 0 {
-		if err := w.sync(); err != nil {
-			w.fail(err)
-			return
-		}
-	}
-	if w.unmarked && now.Sub(w.marked) >= w.markEvery {
-		if err := w.mark(); err != nil {
-			w.fail(err)
-		}
+	if err != nil {
+		w.fail(err)
 	}
 }
 

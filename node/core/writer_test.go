@@ -142,6 +142,8 @@ func TestPeersRunsAreDurableAfterTheSync(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"commit"}, b.take())
 	b.writer.Upkeep() // the first is not put off
+	require.Zero(t, b.writer.Idle(), "one thing at a time")
+	b.writer.Upkeep()
 	require.Equal(t, []string{"sync", "durable 2", "mark"}, b.take())
 
 	_, err = b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}})
@@ -185,8 +187,10 @@ func TestPeersAreAppliedInShares(t *testing.T) {
 	peer := runs[0].Origin
 	require.Equal(t, chain.Seq(1), b.ledger.Applied(peer).Seq)
 	for want := chain.Seq(2); b.writer.Pending(); want++ {
-		require.Zero(t, b.writer.Idle())
-		b.writer.Upkeep()
+		for b.ledger.Applied(peer).Seq < want {
+			require.Zero(t, b.writer.Idle())
+			b.writer.Upkeep()
+		}
 		require.Equal(t, want, b.ledger.Applied(peer).Seq)
 		answers, err := b.writer.Process(&core.Batch{Drafts: []*chain.Prepared{b.draft()}})
 		require.NoError(t, err)
@@ -194,6 +198,24 @@ func TestPeersAreAppliedInShares(t *testing.T) {
 		require.Equal(t, want, b.ledger.Applied(peer).Seq, "a draft brings nothing of the others with it")
 	}
 	require.Equal(t, chain.Seq(6), b.ledger.Applied(peer).Seq)
+}
+
+// A draft's batch applies nothing of what is pending, however large a share is.
+func TestDraftsGoAlone(t *testing.T) {
+	b := newBench(t)
+	runs := append(b.peerRun(), b.peerRun()...)
+	b.ledger.SetBatch(1)
+	_, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{runs}})
+	require.NoError(t, err)
+	require.True(t, b.writer.Pending())
+	answers, err := b.writer.Process(&core.Batch{Drafts: []*chain.Prepared{b.draft()}})
+	require.NoError(t, err)
+	require.NoError(t, answers.Receipts[0].Err)
+	require.Equal(t, chain.Seq(1), b.ledger.Applied(runs[0].Origin).Seq)
+	for b.writer.Pending() {
+		b.writer.Upkeep()
+	}
+	require.Equal(t, chain.Seq(3), b.ledger.Applied(runs[0].Origin).Seq)
 }
 
 // Peers that want everything to be durable at once share syncs, so that these
@@ -207,6 +229,7 @@ func TestRushedSyncsArePaced(t *testing.T) {
 	}
 	_, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}})
 	require.NoError(t, err)
+	b.writer.Upkeep()
 	b.writer.Upkeep()
 	require.Equal(t, []string{"commit", "sync", "durable 2", "mark"}, b.take())
 	b.store.takes = func() { b.now = b.now.Add(4 * time.Millisecond) }
