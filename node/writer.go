@@ -198,7 +198,7 @@ func (w *writer) drafts(b batch) bool {
 	if len(b.drafts)+len(b.settles) == 0 {
 		return false
 	}
-	if wait := time.Until(w.company.until); len(b.drafts) < w.company.drafts && wait > 0 {
+	if wait := time.Until(w.company.until); len(b.drafts) > 0 && len(b.drafts) < w.company.drafts && wait > 0 {
 		timer := time.NewTimer(wait)
 		w.gather(&b, timer.C)
 		timer.Stop()
