@@ -249,7 +249,7 @@ func TestWrongUsage(t *testing.T) {
 		{"subject and prefix", nil, []string{"watch", "a", "--prefix", "b"}, "--prefix"},
 		{"negative interval", nil, []string{"watch", "--interval=-1s"}, "--interval"},
 		{"cursor file nowhere", nil, []string{"watch", "--once", "--cursor-file", "/nowhere/at/all"}, "--cursor-file"},
-		{"cursor file a directory", nil, []string{"watch", "--once", "--cursor-file", t.TempDir()}, "is a directory"},
+		{"cursor file a directory", nil, []string{"watch", "--once", "--cursor-file", t.TempDir()}, "no regular file"},
 		{"cursor file a device", nil, []string{"watch", "--once", "--cursor-file", os.DevNull}, "no regular file"},
 		{"address file a device", nil, []string{"agent", "--addr-file", os.DevNull}, "no regular file"},
 		{"address file nowhere", nil, []string{"agent", "--addr-file", "/nowhere/at/all"}, "--addr-file"},

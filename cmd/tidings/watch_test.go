@@ -200,7 +200,7 @@ func TestWatchNamesTheFileOfABadCursor(t *testing.T) {
 		f := newFake(t, refuses(map[string]int{"bad_cursor": 400, "gone": 410}[code], code))
 		place := writeFile(t, "place", "c1.torn\n")
 		call(t, "watch", "--once", "--cursor-file", place, "--endpoints", f.server.URL).
-			want(t, status, "", "--cursor-file "+place+": "+code+": because of "+code+"; to begin anew, remove it or name another file")
+			want(t, status, "", "--cursor-file "+place+": go on from the saved cursor: "+code+": because of "+code+"; to begin anew, remove it or name another file")
 		call(t, "watch", "--once", "--since", "c1.torn", "--endpoints", f.server.URL).want(t, status, "", "tidings: "+code)
 	}
 }
