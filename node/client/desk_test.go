@@ -97,8 +97,7 @@ func (d *desk) Clamp(f chain.Frontier) chain.Frontier            { return d.arch
 func (d *desk) Now(f chain.Filter) chain.Cursor                  { return d.archive.Now(f) }
 func (d *desk) History(s string) iter.Seq2[*chain.Update, error] { return d.archive.History(s) }
 
-func (d *desk) SubjectVersion(subject string) uint64 { return d.archive.SubjectVersion(subject) }
-
+func (d *desk) SubjectVersion(s string) uint64      { return d.archive.SubjectVersion(s) }
 func (d *desk) View(s string) (*chain.State, error) { return d.archive.View(context.Background(), s) }
 func (d *desk) Watch(s string) api.Watch            { return d.archive.WatchSubject(s) }
 func (d *desk) Version() uint64                     { return d.archive.Version() }

@@ -290,6 +290,7 @@ func TestAttackers(t *testing.T) {
 		t.Fatalf("no way to attack: %q", mode)
 	}
 	<-ended
+	a.round.Wait()
 	a.end()
 	a.report(t)
 }
@@ -303,6 +304,7 @@ type attack struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
+	round  sync.WaitGroup // the first of all harms in turn
 
 	mu     sync.Mutex // protects what follows
 	counts map[string]*harmCount
@@ -322,7 +324,8 @@ func newAttack(t *testing.T, file string, addrs []string) *attack {
 	return a
 }
 
-// inTurn has one stream at a time to each agent do one harm after the other.
+// inTurn has one stream at a time to each agent do one harm after the other, and
+// each of them once, however little of a processor is left for that.
 func (a *attack) inTurn() {
 	for _, h := range harms {
 		if !h.flood {
@@ -330,8 +333,13 @@ func (a *attack) inTurn() {
 		}
 	}
 	for _, addr := range a.addrs {
+		once := make(chan struct{})
+		a.round.Go(func() { <-once })
 		a.wg.Go(func() {
 			for i := 0; a.ctx.Err() == nil; i++ {
+				if i == len(a.harms) {
+					close(once)
+				}
 				a.once(newIntruder(a.secret), addr, a.harms[i%len(a.harms)], turn/10)
 			}
 		})
