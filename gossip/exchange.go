@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"log/slog"
+	"runtime"
 	"sync"
 	"time"
 
@@ -105,6 +106,7 @@ type Exchange struct {
 	engine *Engine                    // of the loop alone
 	links  map[chain.Origin]*linkLoop // of the loop alone
 	reads  chan struct{}              // a place for each read of the log
+	checks chan struct{}              // a place for each stream of which a frame is being verified
 
 	mu      sync.Mutex // protects what follows, up to closed
 	inbox   []input
@@ -125,6 +127,12 @@ var ErrClosed = errors.New("exchange closed")
 // readersMost is how many reads of the log go on at once.
 const readersMost = 4
 
+// checkersMost is of how many streams frames are verified at once: on half of the
+// processors. With a turn for each, what a stream brings meanwhile is verified with
+// it; and the other half is free for those who wait for a commit or for the network,
+// which the scheduler looks at only now and then while all are busy.
+func checkersMost() int { return max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())/2) }
+
 // closeWait bounds how long Close waits for the others to hear of it.
 const closeWait = 5 * time.Second
 
@@ -140,7 +148,7 @@ func NewExchange(c Config, ledger Ledger) *Exchange {
 	}
 	x := &Exchange{
 		self: c.Self, ledger: ledger, conf: c, log: c.Logger, started: time.Now(),
-		links: map[chain.Origin]*linkLoop{}, reads: make(chan struct{}, readersMost),
+		links: map[chain.Origin]*linkLoop{}, reads: make(chan struct{}, readersMost), checks: make(chan struct{}, checkersMost()),
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	x.engine = NewEngine(x.now(), EngineConfig{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -72,38 +73,57 @@ func (r *refusal) Unwrap() error { return r.err }
 // once the ledger has room for what the last one brought.
 func (x *Exchange) take(l *linkLoop, in *inQueue) error {
 	for {
-		f, err := in.take()
-		if err != nil {
+		if err := in.wait(); err != nil {
 			return err
 		}
-		hints, err := x.verify(l, f)
+		accepts, err := x.turn(l, in)
 		if err != nil {
 			return err
-		}
-		if !x.post(func(at At) {
-			if x.links[l.link.Peer()] != l {
-				l.answer <- nil
-				return
-			}
-			l.asking = true
-			x.engine.Message(at, l.link.Peer(), f)
-			if len(hints) > 0 {
-				x.engine.Message(at, l.link.Peer(), &Heads{Heads: hints})
-			}
-		}) {
-			return ErrClosed
-		}
-		var accepts []Accept
-		select {
-		case accepts = <-l.answer:
-		case <-x.done:
-			return ErrClosed
 		}
 		for _, a := range accepts {
 			x.accept(a)
 		}
 	}
 }
+
+// turn takes the next frame, once it is this stream's turn, so that what comes
+// meanwhile is taken with it. After it the place stays empty for as long as the frame
+// took: however much comes, half of the time is left to others.
+func (x *Exchange) turn(l *linkLoop, in *inQueue) (accepts []Accept, err error) {
+	x.checks <- struct{}{}
+	began := time.Now()
+	defer func() {
+		rest := min(time.Since(began), restMost)
+		time.AfterFunc(rest, func() { <-x.checks })
+	}()
+	f := in.take()
+	hints, err := x.verify(l, f)
+	if err != nil {
+		return nil, err
+	}
+	if !x.post(func(at At) {
+		if x.links[l.link.Peer()] != l {
+			l.answer <- nil
+			return
+		}
+		l.asking = true
+		x.engine.Message(at, l.link.Peer(), f)
+		if len(hints) > 0 {
+			x.engine.Message(at, l.link.Peer(), &Heads{Heads: hints})
+		}
+	}) {
+		return nil, ErrClosed
+	}
+	select {
+	case accepts = <-l.answer:
+		return accepts, nil
+	case <-x.done:
+		return nil, ErrClosed
+	}
+}
+
+// restMost bounds how long a place stays empty after a frame.
+const restMost = 10 * time.Millisecond
 
 // accept hands runs to the ledger, and waits until it has room for them.
 func (x *Exchange) accept(a Accept) {

@@ -72,28 +72,29 @@ func (q *inQueue) close() {
 	signal(q.room)
 }
 
-// take waits for the next frame. Pushes that follow each other are one. The error
-// is end's. One goroutine calls it.
-func (q *inQueue) take() (Frame, error) {
+// wait waits until there is a frame to take. The error is end's. One goroutine calls
+// it, and take.
+func (q *inQueue) wait() error {
 	for {
 		q.mu.Lock()
-		if len(q.frames) > 0 {
-			f := q.next()
-			q.mu.Unlock()
-			signal(q.room)
-			return f, nil
-		}
-		err := q.err
+		some, err := len(q.frames) > 0, q.err
 		q.mu.Unlock()
-		if err != nil {
-			return nil, err
+		switch {
+		case some:
+			return nil
+		case err != nil:
+			return err
 		}
 		<-q.some
 	}
 }
 
-// next takes the first frame, with the pushes that go on from it.
-func (q *inQueue) next() Frame {
+// take takes the first frame, which there is. Pushes that follow each other are
+// one.
+func (q *inQueue) take() Frame {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	defer signal(q.room)
 	first := q.frames[0]
 	n := 1
 	if push, ok := first.frame.(*Push); ok && push.Cover == (Cover{}) {

@@ -128,6 +128,13 @@ func (i *inbox) take() *arrival {
 	return a
 }
 
+// waits reports whether there is something to take.
+func (i *inbox) waits() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.turns) > 0
+}
+
 // close lets nothing in any more. What waits is still taken.
 func (i *inbox) close() {
 	i.mu.Lock()

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -34,6 +35,7 @@ type writer struct {
 	open    bool // appendable is closed
 	credit  int  // what may still be taken of peers, in chain.Update.Cost
 	company company
+	drafted time.Time // when drafts were last committed
 }
 
 // company is what a batch of drafts waits for, once there is one: those who were
@@ -52,6 +54,10 @@ const (
 	maxBatchBytes  = 2 << 20
 	// companyMost is how many drafts share a sync well enough.
 	companyMost = 256
+	// restAfter is for how long after a draft the writer rests between what peers
+	// sent, and restMost how long each time.
+	restAfter = 100 * time.Millisecond
+	restMost  = 10 * time.Millisecond
 )
 
 // newWriter returns the node's writer, which startWriter starts.
@@ -121,10 +127,17 @@ func (w *writer) run() {
 		// draft waits for one batch of the others' at most, which is bounded by
 		// the time that it takes, or for one sync.
 		busy := w.drafts(batch{})
+		began := time.Now()
 		busy = w.arrivals() || busy
+		took := time.Since(began)
 		busy = w.drafts(batch{}) || busy
+		began = time.Now()
 		w.core.Upkeep()
+		took += time.Since(began)
 		if w.core.Pending() || busy {
+			if w.core.Pending() || w.inbox.waits() {
+				w.rest(took)
+			}
 			select {
 			case <-w.quit:
 				w.drain()
@@ -204,7 +217,36 @@ func (w *writer) drafts(b batch) bool {
 		timer.Stop()
 	}
 	w.process(&b)
+	w.drafted = time.Now()
+	runtime.Gosched() // to those who were answered
 	return true
+}
+
+// rest leaves the processor to others for as long as the last of what peers sent took,
+// but for drafts, where some came lately and more of the peers' waits: readers verify
+// no more than is taken, so whoever publishes finds it free half of the time.
+func (w *writer) rest(took time.Duration) {
+	if w.drafted.IsZero() || time.Since(w.drafted) > restAfter {
+		return
+	}
+	timer := time.NewTimer(min(took, restMost))
+	defer timer.Stop()
+	outbox := w.outbox
+	if !w.open {
+		outbox = nil
+	}
+	select {
+	case p := <-outbox:
+		b := batch{}
+		b.draft(p)
+		w.drafts(b)
+	case s := <-w.settles:
+		b := batch{}
+		b.settle(s)
+		w.drafts(b)
+	case <-w.quit:
+	case <-timer.C:
+	}
 }
 
 // gather adds the drafts and reactions that wait to a batch; with an end it waits

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,6 +39,12 @@ const (
 	drainTime = 2 * time.Second
 )
 
+// processorsLeast is on how many threads an agent runs at least, unless GOMAXPROCS
+// says it. With no more than one or two, what verifies and applies for peers may keep
+// all of them, and Go's scheduler looks for requests once in 10 ms then; with more,
+// one is free to wait for them, and the system gives it a processor.
+const processorsLeast = 4
+
 // Run runs a node until the first signal.
 func (c *agentCmd) Run(s *session) error {
 	if err := c.check(); err != nil {
@@ -46,6 +53,9 @@ func (c *agentCmd) Run(s *session) error {
 	manager, err := newNotifier(s.getenv)
 	if err != nil {
 		return err
+	}
+	if s.getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < processorsLeast {
+		runtime.GOMAXPROCS(processorsLeast)
 	}
 	a := &agent{log: c.logger(s.process), manager: manager}
 	if err := a.start(s.ctx, &c.agentFlags); err != nil {
