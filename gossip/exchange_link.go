@@ -93,8 +93,11 @@ func (x *Exchange) turn(l *linkLoop, in *inQueue) (accepts []Accept, err error) 
 	x.checks <- struct{}{}
 	began := time.Now()
 	defer func() {
-		rest := min(time.Since(began), restMost)
-		time.AfterFunc(rest, func() { <-x.checks })
+		if rest := min(time.Since(began), restMost); rest > 0 {
+			time.AfterFunc(rest, func() { <-x.checks })
+			return
+		}
+		<-x.checks
 	}()
 	f := in.take()
 	hints, err := x.verify(l, f)

@@ -389,24 +389,29 @@ func (w *Writer) syncDue(now time.Time) time.Duration {
 	return max(due, 0)
 }
 
-// Upkeep does one thing that is due: it syncs what peers sent, writes the note, or
-// applies a part of what is pending. The first two are paced, and so keep nothing
-// else from its turn. Idle is 0 while there is more.
+// Upkeep applies a part of what is pending, syncs what peers sent and writes the
+// note, where they are due.
 func (w *Writer) Upkeep() {
 	if w.failed != nil {
 		return
 	}
-	var err error
-	switch now := w.conf.Now(); {
-	case w.dirty && w.syncDue(now) == 0:
-		err = w.sync()
-	case w.unmarked && now.Sub(w.marked) >= w.markEvery:
-		err = w.mark()
-	case w.conf.Ledger.Pending():
-		err = w.goOn()
+	if w.conf.Ledger.Pending() {
+		if err := w.goOn(); err != nil {
+			w.fail(err)
+			return
+		}
 	}
-	if err != nil {
-		w.fail(err)
+	now := w.conf.Now()
+	if w.dirty && w.syncDue(now) == 0 {
+		if err := w.sync(); err != nil {
+			w.fail(err)
+			return
+		}
+	}
+	if w.unmarked && now.Sub(w.marked) >= w.markEvery {
+		if err := w.mark(); err != nil {
+			w.fail(err)
+		}
 	}
 }
 
