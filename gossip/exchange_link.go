@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -76,9 +75,28 @@ func (x *Exchange) take(l *linkLoop, in *inQueue) error {
 		if err := in.wait(); err != nil {
 			return err
 		}
-		accepts, err := x.turn(l, in)
+		f, hints, err := x.check(l, in)
 		if err != nil {
 			return err
+		}
+		if !x.post(func(at At) {
+			if x.links[l.link.Peer()] != l {
+				l.answer <- nil
+				return
+			}
+			l.asking = true
+			x.engine.Message(at, l.link.Peer(), f)
+			if len(hints) > 0 {
+				x.engine.Message(at, l.link.Peer(), &Heads{Heads: hints})
+			}
+		}) {
+			return ErrClosed
+		}
+		var accepts []Accept
+		select {
+		case accepts = <-l.answer:
+		case <-x.done:
+			return ErrClosed
 		}
 		for _, a := range accepts {
 			x.accept(a)
@@ -86,47 +104,15 @@ func (x *Exchange) take(l *linkLoop, in *inQueue) error {
 	}
 }
 
-// turn takes the next frame, once it is this stream's turn, so that what comes
-// meanwhile is taken with it. After it the place stays empty for as long as the frame
-// took: however much comes, half of the time is left to others.
-func (x *Exchange) turn(l *linkLoop, in *inQueue) (accepts []Accept, err error) {
+// check takes the next frame, once it is this stream's turn to be verified: what
+// comes meanwhile is verified with it.
+func (x *Exchange) check(l *linkLoop, in *inQueue) (f Frame, hints []chain.ID, err error) {
 	x.checks <- struct{}{}
-	began := time.Now()
-	defer func() {
-		if rest := min(time.Since(began), restMost); rest > 0 {
-			time.AfterFunc(rest, func() { <-x.checks })
-			return
-		}
-		<-x.checks
-	}()
-	f := in.take()
-	hints, err := x.verify(l, f)
-	if err != nil {
-		return nil, err
-	}
-	if !x.post(func(at At) {
-		if x.links[l.link.Peer()] != l {
-			l.answer <- nil
-			return
-		}
-		l.asking = true
-		x.engine.Message(at, l.link.Peer(), f)
-		if len(hints) > 0 {
-			x.engine.Message(at, l.link.Peer(), &Heads{Heads: hints})
-		}
-	}) {
-		return nil, ErrClosed
-	}
-	select {
-	case accepts = <-l.answer:
-		return accepts, nil
-	case <-x.done:
-		return nil, ErrClosed
-	}
+	defer func() { <-x.checks }()
+	f = in.take()
+	hints, err = x.verify(l, f)
+	return f, hints, err
 }
-
-// restMost bounds how long a place stays empty after a frame.
-const restMost = 10 * time.Millisecond
 
 // accept hands runs to the ledger, and waits until it has room for them.
 func (x *Exchange) accept(a Accept) {

@@ -58,6 +58,8 @@ const (
 	// sent, and restMost how long each time.
 	restAfter = 100 * time.Millisecond
 	restMost  = 10 * time.Millisecond
+	// drainMost is for how long the writer takes in what peers sent once it ends.
+	drainMost = time.Second
 )
 
 // newWriter returns the node's writer, which startWriter starts.
@@ -370,7 +372,8 @@ func (w *writer) refuse() {
 }
 
 // drain commits what waits, leaves everything synced and noted, and refuses
-// what still comes.
+// what still comes. Of what peers sent it takes only what it comes to in a moment:
+// they have the rest, and a flood of it must not keep the node from ending.
 func (w *writer) drain() {
 	select {
 	case <-w.appendable: // the loop may not have come to it
@@ -379,7 +382,10 @@ func (w *writer) drain() {
 	}
 	for w.drafts(batch{}) {
 	}
-	for w.arrivals() {
+	for began := time.Now(); time.Since(began) < drainMost && w.arrivals(); {
+	}
+	for a := w.inbox.take(); a != nil; a = w.inbox.take() {
+		a.reply(nil, chain.ErrClosed)
 	}
 	w.core.Finish()
 	for !w.open && len(w.outbox) > 0 {
