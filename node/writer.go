@@ -127,7 +127,7 @@ func (w *writer) run() {
 	for {
 		// Drafts and what peers sent go into batches of their own, in turns: so a
 		// draft waits for one batch of the others' at most, which is bounded by
-		// the time that it takes, or for one sync.
+		// the time that it takes, or for what Upkeep does of each kind once.
 		busy := w.drafts(batch{})
 		began := time.Now()
 		busy = w.arrivals() || busy
