@@ -115,16 +115,17 @@ type Engine struct {
 	peers  map[chain.Origin]*peer
 	ranked []*peer // by origin
 
-	ring     pushRing
-	ackAsk   chain.Seq     // up to which peers are to acknowledge the own chain
-	wants    []*chainState // chains of which somebody has more
-	pulls    []*pull       // outstanding, oldest first
-	wantDue  time.Duration // when the first want that waits is due, or never
-	accepts  map[uint64]accept
-	holds    clockHolds
-	nextID   uint64
-	dirty    bool          // a head changed since the last beacon
-	beaconAt time.Duration // when the next beacon is due, if dirty
+	ring      pushRing
+	ackAsk    chain.Seq     // up to which peers are to acknowledge the own chain
+	wants     []*chainState // chains of which somebody has more
+	pulls     []*pull       // outstanding, oldest first
+	wantsNext time.Duration // before then many wants are not looked through again
+	wantDue   time.Duration // when the first want that waits is due, or never
+	accepts   map[uint64]accept
+	holds     clockHolds
+	nextID    uint64
+	dirty     bool          // a head changed since the last beacon
+	beaconAt  time.Duration // when the next beacon is due, if dirty
 
 	catchingUp   bool
 	ledgerClosed bool

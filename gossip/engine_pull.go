@@ -35,6 +35,11 @@ const (
 	// pullLeast.
 	pullFirst = 256 << 10
 	pullLeast = 32 << 10
+	// With more than wantsMany wants they are looked through once in wantsEach for
+	// each of them, some percent of a processor's time, however many messages
+	// come: a peer can make up all that phantomsMost admits.
+	wantsMany = 1024
+	wantsEach = 5 * time.Microsecond
 )
 
 // schedule asks for what is wanted and due: a chain from one peer at a time,
@@ -44,6 +49,13 @@ func (e *Engine) schedule() {
 	e.wantDue = never
 	if e.ledgerClosed {
 		return
+	}
+	if len(e.wants) > wantsMany {
+		if e.at.Mono < e.wantsNext {
+			e.wantDue = e.wantsNext
+			return
+		}
+		e.wantsNext = e.at.Mono + time.Duration(len(e.wants))*wantsEach
 	}
 	able := e.askable()
 	var ready []pullRange

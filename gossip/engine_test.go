@@ -49,6 +49,41 @@ func TestMadeUpChains(t *testing.T) {
 	}
 }
 
+// While a peer has made up more chains than are looked through at each message, what
+// another has is asked for when they are looked through next, which is soon.
+func TestAskedForBesideMadeUpChains(t *testing.T) {
+	at := gossip.At{Mono: time.Second}
+	liar, honest := chain.Origin{1}, chain.Origin{2}
+	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})
+	for _, p := range []chain.Origin{liar, honest} {
+		e.PeerUp(at, p)
+		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+	}
+	f := &gossip.Heads{}
+	for i := range 16_000 {
+		var o chain.Origin
+		binary.BigEndian.PutUint64(o[4:], uint64(i+1))
+		f.Heads = append(f.Heads, chain.ID{Origin: o, Seq: 1000})
+	}
+	e.Message(at, liar, f)
+	e.Take()
+	at.Mono += time.Millisecond
+	real := chain.Origin{3}
+	e.Message(at, honest, &gossip.Heads{Heads: []chain.ID{{Origin: real, Seq: 5}}})
+	for began := at.Mono; at.Mono < began+100*time.Millisecond; at.Mono = e.NextTick() {
+		e.Tick(at)
+		for _, s := range e.Take().Send {
+			if f, ok := s.Frame.(*gossip.Pull); ok && s.To[0] == honest && f.Ranges[0].Origin == real {
+				return
+			}
+		}
+		if next := e.NextTick(); next <= at.Mono {
+			t.Fatalf("busy: at %s the next tick is at %s", at.Mono, next)
+		}
+	}
+	t.Error("a real chain is not asked for within 100 ms")
+}
+
 // That the own clock was set shows at once, though every reading of a peer's is
 // from before.
 func TestOwnClockIsSet(t *testing.T) {

@@ -59,6 +59,10 @@ type Ledger interface {
 	// them, but one at least if there is any. Of the own chain it serves only
 	// what is synced.
 	Serve(o chain.Origin, from chain.Seq, size int) ([][]byte, error)
+	// Await waits until the writer loop has taken all that came from a peer, or the
+	// ledger takes nothing any more. Runs of that peer are verified after it, and so
+	// together with what comes meanwhile.
+	Await(from chain.Origin)
 	// Accept queues verified runs for the writer loop and waits while its queue
 	// is full; that is the back-pressure on from. It calls reply once, from any
 	// goroutine: with an outcome for each run, after Committed was called for
@@ -107,18 +111,23 @@ type Exchange struct {
 	links  map[chain.Origin]*linkLoop // of the loop alone
 	reads  chan struct{}              // a place for each read of the log
 	checks chan struct{}              // a place for each stream of which a frame is being verified
+	// strangers is the place for what is done for one of them: see turn.
+	strangers chan struct{}
 
 	mu      sync.Mutex // protects what follows, up to closed
 	inbox   []input
 	members []Member
+	origins map[chain.Origin]bool // of the members
+	changed chan struct{}         // closed when the members change
 	closed  bool
 
-	wake  chan struct{} // one place: the inbox is not empty
-	quit  chan struct{} // closed to end the loop
-	done  chan struct{} // closed when it has ended
-	wg    sync.WaitGroup
-	close sync.Once
-	err   error
+	wake    chan struct{} // one place: the inbox is not empty
+	leaving chan struct{} // closed once the exchange is to end
+	quit    chan struct{} // closed to end the loop
+	done    chan struct{} // closed when it has ended
+	wg      sync.WaitGroup
+	close   sync.Once
+	err     error
 }
 
 // ErrClosed is returned by calls after Close.
@@ -149,7 +158,8 @@ func NewExchange(c Config, ledger Ledger) *Exchange {
 	x := &Exchange{
 		self: c.Self, ledger: ledger, conf: c, log: c.Logger, started: time.Now(),
 		links: map[chain.Origin]*linkLoop{}, reads: make(chan struct{}, readersMost), checks: make(chan struct{}, checkersMost()),
-		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
+		strangers: make(chan struct{}, 1), changed: make(chan struct{}),
+		wake: make(chan struct{}, 1), leaving: make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	x.engine = NewEngine(x.now(), EngineConfig{
 		Self: c.Self, Epoch: c.Epoch, Durable: c.Durable, Heads: ledger.Heads(), Applied: ledger.Applied(), Frozen: ledger.Frozen(), Root: ledger.SyncRoot(), Limits: c.Limits,
@@ -178,6 +188,7 @@ func (x *Exchange) Close() error {
 // Leave is Close with a bound of the caller's on how long the others are told.
 func (x *Exchange) Leave(ctx context.Context) error {
 	x.close.Do(func() {
+		close(x.leaving)
 		x.err = x.conf.Transport.Close(ctx)
 		close(x.quit)
 		<-x.done

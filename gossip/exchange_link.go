@@ -68,44 +68,61 @@ type refusal struct {
 func (r *refusal) Error() string { return r.reason + ": " + r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
-// take handles what the stream brings until it ends. It takes the next frame
-// once the ledger has room for what the last one brought.
+// take handles what the stream brings until it ends.
 func (x *Exchange) take(l *linkLoop, in *inQueue) error {
 	for {
 		if err := in.wait(); err != nil {
 			return err
 		}
-		f, hints, err := x.check(l, in)
-		if err != nil {
+		if err := x.takeNext(l, in); err != nil {
 			return err
-		}
-		if !x.post(func(at At) {
-			if x.links[l.link.Peer()] != l {
-				l.answer <- nil
-				return
-			}
-			l.asking = true
-			x.engine.Message(at, l.link.Peer(), f)
-			if len(hints) > 0 {
-				x.engine.Message(at, l.link.Peer(), &Heads{Heads: hints})
-			}
-		}) {
-			return ErrClosed
-		}
-		var accepts []Accept
-		select {
-		case accepts = <-l.answer:
-		case <-x.done:
-			return ErrClosed
-		}
-		for _, a := range accepts {
-			x.accept(a)
 		}
 	}
 }
 
-// check takes the next frame, once it is this stream's turn to be verified: what
-// comes meanwhile is verified with it.
+// takeNext handles the next frame, which there is, once the ledger has come to what the
+// last one brought and it is this peer's turn: what comes meanwhile is verified with it.
+func (x *Exchange) takeNext(l *linkLoop, in *inQueue) error {
+	peer := l.link.Peer()
+	if in.bringsRuns() {
+		x.ledger.Await(peer)
+	}
+	defer x.turn(peer)()
+	f, hints, err := x.check(l, in)
+	if err != nil {
+		return err
+	}
+	if !x.post(func(at At) {
+		if x.links[peer] != l {
+			l.answer <- nil
+			return
+		}
+		l.asking = true
+		x.engine.Message(at, peer, f)
+		if len(hints) > 0 {
+			x.engine.Message(at, peer, &Heads{Heads: hints})
+		}
+	}) {
+		return ErrClosed
+	}
+	var accepts []Accept
+	select {
+	case accepts = <-l.answer:
+	case <-x.done:
+		return ErrClosed
+	}
+	var replies sync.WaitGroup
+	for _, a := range accepts {
+		replies.Add(1)
+		x.accept(a, replies.Done)
+	}
+	if !x.isMember(peer) {
+		replies.Wait() // what it costs the ledger is part of its turn
+	}
+	return nil
+}
+
+// check takes the next frame and verifies it, on one of the processors that are for that.
 func (x *Exchange) check(l *linkLoop, in *inQueue) (f Frame, hints []chain.ID, err error) {
 	x.checks <- struct{}{}
 	defer func() { <-x.checks }()
@@ -114,8 +131,9 @@ func (x *Exchange) check(l *linkLoop, in *inQueue) (f Frame, hints []chain.ID, e
 	return f, hints, err
 }
 
-// accept hands runs to the ledger, and waits until it has room for them.
-func (x *Exchange) accept(a Accept) {
+// accept hands runs to the ledger, and waits until it has room for them. It calls
+// done when the ledger has replied.
+func (x *Exchange) accept(a Accept, done func()) {
 	reply := func(outcomes []chain.Outcome, err error) {
 		x.post(func(at At) {
 			if err != nil {
@@ -124,6 +142,7 @@ func (x *Exchange) accept(a Accept) {
 			}
 			x.engine.Outcome(at, a.ID, outcomes)
 		})
+		done()
 	}
 	if a.Freeze != nil {
 		x.ledger.AcceptFreeze(a.From, a.Freeze, reply)

@@ -124,6 +124,7 @@ func (x *Exchange) carryOut(out Effects) {
 
 // readLog reads the log for a peer.
 func (x *Exchange) readLog(r Read) {
+	defer x.turn(r.Peer)()
 	select {
 	case x.reads <- struct{}{}:
 	case <-x.quit:
@@ -140,6 +141,7 @@ func (x *Exchange) readLog(r Read) {
 
 // readEvidence reads what ended a chain, for a peer.
 func (x *Exchange) readEvidence(r ReadEvidence) {
+	defer x.turn(r.Peer)()
 	select {
 	case x.reads <- struct{}{}:
 	case <-x.quit:
@@ -157,15 +159,18 @@ func (x *Exchange) readEvidence(r ReadEvidence) {
 
 // membersChanged is the transport's word about who is there.
 func (x *Exchange) membersChanged(members []Member) {
-	x.mu.Lock()
-	gone := map[chain.Origin]bool{}
-	for _, m := range x.members {
-		gone[m.Origin] = true
-	}
-	x.members = members
-	x.mu.Unlock()
+	origins := make(map[chain.Origin]bool, len(members))
 	for _, m := range members {
-		delete(gone, m.Origin)
+		origins[m.Origin] = true
+	}
+	x.mu.Lock()
+	gone := x.origins
+	x.members, x.origins = members, origins
+	close(x.changed)
+	x.changed = make(chan struct{})
+	x.mu.Unlock()
+	for o := range origins {
+		delete(gone, o)
 	}
 	if len(gone) > 0 {
 		x.post(func(At) {

@@ -89,6 +89,13 @@ func (q *inQueue) wait() error {
 	}
 }
 
+// bringsRuns reports whether the first frame, which there is, has runs.
+func (q *inQueue) bringsRuns() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(runsOf(q.frames[0].frame)) > 0
+}
+
 // take takes the first frame, which there is. Pushes that follow each other are
 // one.
 func (q *inQueue) take() Frame {

@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"slices"
 	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -58,8 +57,17 @@ func (x *Exchange) known() []Member {
 	return append([]Member(nil), x.members...)
 }
 
+// membership reports whether the transport tells of a node; changed is closed
+// when that may not be so any more.
+func (x *Exchange) membership(o chain.Origin) (member bool, changed <-chan struct{}) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.origins[o], x.changed
+}
+
 func (x *Exchange) isMember(o chain.Origin) bool {
-	return slices.ContainsFunc(x.known(), func(m Member) bool { return m.Origin == o })
+	member, _ := x.membership(o)
+	return member
 }
 
 // Converged answers rule 9: held is the number of updates held here, known the

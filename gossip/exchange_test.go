@@ -29,6 +29,8 @@ type memLedger struct {
 	root   chain.Root
 	dups   int
 	full   chan struct{} // Accept waits for it, if not nil
+	busy   chan struct{} // Await waits for it, if not nil
+	slow   time.Duration // Accept takes so long, and replies after it
 	x      *gossip.Exchange
 }
 
@@ -118,6 +120,12 @@ func (l *memLedger) Serve(o chain.Origin, from chain.Seq, size int) (out [][]byt
 	return out, nil
 }
 
+func (l *memLedger) Await(chain.Origin) {
+	if l.busy != nil {
+		<-l.busy
+	}
+}
+
 func (l *memLedger) Accept(_ chain.Origin, runs []*chain.Run, _ bool, reply func([]chain.Outcome, error)) {
 	l.mu.Lock()
 	full := l.full
@@ -125,6 +133,7 @@ func (l *memLedger) Accept(_ chain.Origin, runs []*chain.Run, _ bool, reply func
 	if full != nil {
 		<-full
 	}
+	time.Sleep(l.slow)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var outcomes []chain.Outcome
@@ -338,6 +347,63 @@ func TestBackPressureIsThePeersOwn(t *testing.T) {
 		for _, l := range nodes {
 			l.x.Close()
 		}
+	})
+}
+
+// What a stream brings while the ledger has not come to what it brought before is
+// verified once for all, under the last signature. What brings no runs waits only for
+// those before it.
+func TestWhatWaitsIsVerifiedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemLedger(0)
+		l.busy = make(chan struct{})
+		s := &scripted{peer: newMemLedger(7)}
+		x := l.start(t, scriptedTransport{s})
+		s.in <- gossip.AppendFrame(nil, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+		for range 40 {
+			r := s.peer.sign(1)
+			s.peer.add(r)
+			s.in <- gossip.AppendFrame(nil, &gossip.Push{Runs: []gossip.Run{{Encoded: r.Append(nil)}}})
+		}
+		synctest.Wait()
+		if got := l.has(s.peer.origin); got != 0 {
+			t.Errorf("%d updates accepted before the ledger was ready for them", got)
+		}
+		close(l.busy)
+		synctest.Wait()
+		l.mu.Lock()
+		if c := l.chains[s.peer.origin]; c == nil || c.head.Seq != 41 || len(c.runs) != 1 {
+			t.Errorf("chain %+v, want 41 updates in one run", c)
+		}
+		l.mu.Unlock()
+		x.Close()
+	})
+}
+
+// A stranger's turn lasts until the ledger has taken in what it brought, and the
+// rest after it is as long in proportion.
+func TestStrangersTurnsLastUntilTheLedgerReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newMemLedger(0)
+		l.slow = time.Millisecond
+		s := &scripted{peer: newMemLedger(7)}
+		x := l.start(t, scriptedTransport{s})
+		s.in <- gossip.AppendFrame(nil, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+		began := time.Now()
+		for range 10 {
+			r := s.peer.sign(1)
+			s.peer.add(r)
+			s.in <- gossip.AppendFrame(nil, &gossip.Push{Runs: []gossip.Run{{Encoded: r.Append(nil)}}})
+			for deadline := time.Now().Add(time.Second); l.has(s.peer.origin) < r.Last(); time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("update %d did not come within a second", r.Last())
+				}
+			}
+		}
+		if took := time.Since(began); took < 9*16*time.Millisecond || took > 10*17*time.Millisecond {
+			t.Errorf("10 frames that take 1 ms each took %s", took)
+		}
+		x.Close()
 	})
 }
 

@@ -64,6 +64,8 @@ func (b books) AcceptFreeze(from chain.Origin, f *chain.Freeze, reply func([]cha
 	b.arrive(a)
 }
 
+func (b books) Await(from chain.Origin) { b.n.writer.inbox.await(from) }
+
 func (b books) Accept(from chain.Origin, runs []*chain.Run, ackWanted bool, reply func([]chain.Outcome, error)) {
 	a := &arrival{from: from, runs: runs, urgent: ackWanted, reply: reply}
 	for _, r := range runs {

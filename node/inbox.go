@@ -100,6 +100,35 @@ func (i *inbox) offer(a *arrival) (wait <-chan struct{}, ok bool) {
 	return nil, true
 }
 
+// await waits until nothing of a peer waits any more, or the inbox is closed.
+func (i *inbox) await(from chain.Origin) {
+	for {
+		room := i.roomOf(from)
+		if room == nil {
+			return
+		}
+		select {
+		case <-room:
+		case <-i.quit:
+			return
+		}
+	}
+}
+
+// roomOf is what is closed when some of a peer is taken, nil if nothing of it waits.
+func (i *inbox) roomOf(from chain.Origin) <-chan struct{} {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	q := i.queues[from]
+	if q == nil {
+		return nil
+	}
+	if q.room == nil {
+		q.room = make(chan struct{})
+	}
+	return q.room
+}
+
 // take returns what is next, nil if nothing waits.
 func (i *inbox) take() *arrival {
 	i.mu.Lock()

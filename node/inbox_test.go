@@ -93,6 +93,36 @@ func TestInboxHoldsBackWhoFillsIt(t *testing.T) {
 	})
 }
 
+// Who waits for the writer to come to a peer's arrivals waits until all are taken, or
+// the inbox is closed, and for no others'.
+func TestInboxIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newInbox()
+		i.await(peer('a')) // nothing waits
+		require.True(t, i.put(&arrival{from: peer('a'), cost: 1}))
+		require.True(t, i.put(&arrival{from: peer('a'), cost: 1}))
+		i.await(peer('b'))
+		came := make(chan struct{})
+		go func() {
+			i.await(peer('a'))
+			close(came)
+		}()
+		synctest.Wait()
+		require.NotNil(t, i.take())
+		synctest.Wait()
+		select {
+		case <-came:
+			t.Fatal("one still waits")
+		default:
+		}
+		require.NotNil(t, i.take())
+		<-came
+		require.True(t, i.put(&arrival{from: peer('a'), cost: 1}))
+		i.close()
+		i.await(peer('a'))
+	})
+}
+
 // However many peers there are, what waits of all is bounded.
 func TestInboxIsBounded(t *testing.T) {
 	i := newInbox()

@@ -55,9 +55,10 @@ const (
 	// companyMost is how many drafts share a sync well enough.
 	companyMost = 256
 	// restAfter is for how long after a draft the writer rests between what peers
-	// sent, and restMost how long each time.
+	// sent: restTimes as long as that took, up to restMost.
 	restAfter = 100 * time.Millisecond
-	restMost  = 10 * time.Millisecond
+	restTimes = 3
+	restMost  = 30 * time.Millisecond
 	// drainMost is for how long the writer takes in what peers sent once it ends.
 	drainMost = time.Second
 )
@@ -224,14 +225,15 @@ func (w *writer) drafts(b batch) bool {
 	return true
 }
 
-// rest leaves the processor to others for as long as the last of what peers sent took,
+// rest leaves the processor to others for longer than the last of what peers sent took,
 // but for drafts, where some came lately and more of the peers' waits: readers verify
-// no more than is taken, so whoever publishes finds it free half of the time.
+// no more than is taken, so whoever publishes finds it free most of the time. The next
+// draft ends the rest, so while many publish at once peers have every second turn.
 func (w *writer) rest(took time.Duration) {
 	if w.drafted.IsZero() || time.Since(w.drafted) > restAfter {
 		return
 	}
-	timer := time.NewTimer(min(took, restMost))
+	timer := time.NewTimer(min(restTimes*took, restMost))
 	defer timer.Stop()
 	outbox := w.outbox
 	if !w.open {
