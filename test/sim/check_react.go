@@ -10,8 +10,9 @@ import (
 // twice nor never, and what answers depends on what it answers.
 //
 // It excuses what a node cannot know, or cannot have any more: an answer that went
-// with its disk, what came before the place of a hook that is new, and an answer of
-// another node of its authority that a freeze took back once it was seen.
+// with its disk, what came before the place of a hook that is new, of what was there
+// when a disk was lost that which comes before all that was answered, and an answer
+// of another node of its authority that a freeze took back once it was seen.
 type checkReact struct {
 	answers map[judgedTrigger][]*sighted // in the order in which they were first seen
 	begins  map[judgedHook]judgedBegin
@@ -49,11 +50,43 @@ func (c *checkReact) began(j *judge, e *Reacts) {
 	if known && e.New && !j.lostBetween(e.Node, was.pos, j.pos) {
 		j.report("C10", nil, "node %d has lost the place of hook %s", e.Node, e.Hook)
 	}
-	if !known || e.New {
+	switch {
+	case known && e.Lost:
+		was.base = c.before(j, e, was.base)
+	case !known || e.New:
 		was.base = e.Place
 	}
 	was.pos = j.pos
 	c.begins[key] = was
+}
+
+// before is a base, and what a node with a new place leaves out besides: of what it
+// has, all that is not after the first in stitched order that its authority answered.
+func (c *checkReact) before(j *judge, e *Reacts, base chain.Frontier) chain.Frontier {
+	n := j.node(e.Node)
+	authority := j.writers[n.origin].authority
+	var first chain.Stamp
+	for key, by := range c.answers {
+		if key.authority != authority || key.hook != e.Hook {
+			continue
+		}
+		cause := n.update(key.cause)
+		if cause == nil || !slices.ContainsFunc(by, func(s *sighted) bool { return n.update(s.ID) == s }) {
+			continue
+		}
+		if at := (chain.Stamp{HLC: cause.HLC, ID: cause.ID}); first.IsZero() || at.Compare(first) < 0 {
+			first = at
+		}
+	}
+	base = base.Clone()
+	for o, seq := range e.Place {
+		for _, s := range n.logs[o][:min(int(seq), len(n.logs[o]))] {
+			if s != nil && s.ID.Seq > base[o] && (chain.Stamp{HLC: s.HLC, ID: s.ID}).Compare(first) <= 0 {
+				base[o] = s.ID.Seq
+			}
+		}
+	}
+	return base
 }
 
 // answered looks at an answer when it is first seen: its writer had no other.
