@@ -134,8 +134,7 @@ func TestPublishLeavesANodeThatShutsDown(t *testing.T) {
 	})
 	inBubble(t, func(t *testing.T, w *web) {
 		// It goes, and leaves its refusal standing.
-		var stop func()
-		stop = w.serve("a", &script{steps: []step{closing}})
+		stop := w.serve("a", &script{steps: []step{closing}})
 		time.AfterFunc(3*time.Second, stop)
 		_, err := w.client(nil, "a").Publish(t.Context(), draft)
 		require.ErrorIs(t, err, ErrClosing)
