@@ -135,7 +135,7 @@ func TestPublishLeavesANodeThatShutsDown(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *web) {
 		// It goes, and leaves its refusal standing.
 		stop := w.serve("a", &script{steps: []step{closing}})
-		time.AfterFunc(3*time.Second, stop)
+		time.AfterFunc(3500*time.Millisecond, stop) // between two requests
 		_, err := w.client(nil, "a").Publish(t.Context(), draft)
 		require.ErrorIs(t, err, ErrClosing)
 	})
