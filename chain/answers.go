@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -125,25 +126,37 @@ func (a *Archive) Answered(authority, hook string, cause ID) (by ID, err error) 
 	return by, err
 }
 
-// LastAnswered is the stamp of the cause that is last in stitched order among
-// those that a hook of an authority has answered, zero if it has answered none.
-// It reads all answers of the hook.
-func (a *Archive) LastAnswered(authority, hook string) (last Stamp, err error) {
+// Causes is what a hook of an authority has answered: first is the stamp of the
+// cause that comes first in stitched order, zero if there is none, and newest the
+// last cause of each chain. It reads the keys of all answers of the hook.
+func (a *Archive) Causes(ctx context.Context, authority, hook string) (first Stamp, newest Frontier, err error) {
+	applied := a.Frontier()
+	oldest := Frontier{}
+	newest = Frontier{}
+	// Keys ascend by cause.
 	err = eachAnswer(a.store, appendAnswerPrefix(nil, hook), func(cause, answer ID) (bool, error) {
-		if a.Authority(answer.Origin) != authority || !a.Frontier().Has(cause) {
+		if a.Authority(answer.Origin) != authority || !applied.Has(cause) {
 			return true, nil
 		}
-		u, err := a.Update(cause)
-		switch {
-		case errors.Is(err, ErrNotFound): // it was taken back since
-			return true, nil
-		case err != nil:
-			return false, err
+		if oldest[cause.Origin] == 0 {
+			oldest[cause.Origin] = cause.Seq
 		}
-		if at := u.Stamp(); at.Compare(last) > 0 {
-			last = at
-		}
-		return true, nil
+		newest[cause.Origin] = cause.Seq
+		return true, ctx.Err()
 	})
-	return last, err
+	if err != nil {
+		return Stamp{}, nil, err
+	}
+	for o, seq := range oldest {
+		u, err := a.Update(ID{o, seq})
+		switch {
+		case errors.Is(err, ErrNotFound): // it was taken back since, and all that follows it
+			delete(newest, o)
+		case err != nil:
+			return Stamp{}, nil, err
+		case first.IsZero() || u.Stamp().Compare(first) < 0:
+			first = u.Stamp()
+		}
+	}
+	return first, newest, nil
 }

@@ -55,12 +55,14 @@ func TestAnswersAreFound(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, c.want, by, c)
 	}
-	last, err := p.archive.LastAnswered("warehouse", "refund")
+	first, newest, err := p.archive.Causes(t.Context(), "warehouse", "refund")
 	require.NoError(t, err)
-	require.Equal(t, cause, last.ID)
-	last, err = p.archive.LastAnswered("fleet", "refund")
+	require.Equal(t, cause, first.ID)
+	require.Equal(t, chain.Frontier{cause.Origin: cause.Seq}, newest)
+	first, newest, err = p.archive.Causes(t.Context(), "fleet", "refund")
 	require.NoError(t, err)
-	require.Zero(t, last)
+	require.Zero(t, first)
+	require.Empty(t, newest)
 }
 
 // The 17th of a chain of reactions is refused, and the refusal names all of it.

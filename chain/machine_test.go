@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -294,7 +295,8 @@ func (m *machine) answers(t *rapid.T) {
 		cause           chain.ID
 	}
 	want := map[trigger][]chain.ID{}
-	var last chain.Stamp
+	var first chain.Stamp
+	newest := chain.Frontier{}
 	for _, c := range m.p.archive.Chains() {
 		for seq := chain.Seq(1); seq <= c.Applied.Seq; seq++ {
 			u, err := m.p.archive.Update(chain.ID{Origin: c.Applied.Origin, Seq: seq})
@@ -305,8 +307,11 @@ func (m *machine) answers(t *rapid.T) {
 			key := trigger{c.Genesis.Authority, u.Hook, u.Cause}
 			want[key] = append(want[key], u.ID)
 			if cause, err := m.p.archive.Update(u.Cause); err == nil && key.hook == "h" && key.authority == "fleet" &&
-				m.p.archive.Frontier().Has(u.Cause) && cause.Stamp().Compare(last) > 0 {
-				last = cause.Stamp()
+				m.p.archive.Frontier().Has(u.Cause) {
+				if first.IsZero() || cause.Stamp().Compare(first) < 0 {
+					first = cause.Stamp()
+				}
+				newest[u.Cause.Origin] = max(newest[u.Cause.Origin], u.Cause.Seq)
 			}
 		}
 	}
@@ -328,9 +333,10 @@ func (m *machine) answers(t *rapid.T) {
 		require.Zero(t, by)
 	}
 	require.Zero(t, indexed, "what is indexed is what counts")
-	got, err := m.p.archive.LastAnswered("fleet", "h")
+	gotFirst, gotNewest, err := m.p.archive.Causes(context.Background(), "fleet", "h")
 	require.NoError(t, err)
-	require.Equal(t, last, got)
+	require.Equal(t, first, gotFirst)
+	require.Equal(t, newest, gotNewest)
 }
 
 func (m *machine) origins() []chain.Origin {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 )
 
 // ViewAt is the state of a subject at a causal cut: the fold of its updates that
@@ -91,6 +92,46 @@ func (a *Archive) seqUntil(o Origin, most Seq, last Stamp) (Seq, error) {
 		}
 	}
 	return low, nil
+}
+
+// Past is what two frontiers cover and all that this depends on, as far as it is
+// applied here. The second is causally closed, as those of Until are. What is read
+// is what the answer covers beyond that.
+func (a *Archive) Past(ctx context.Context, of, closed Frontier) (Frontier, error) {
+	type span struct {
+		origin   Origin
+		from, to Seq
+	}
+	var unread []span
+	applied, out := a.Frontier(), Frontier{}
+	maps.Copy(out, closed)
+	reach := func(id ID) {
+		if to := min(id.Seq, applied[id.Origin]); to > out[id.Origin] {
+			unread = append(unread, span{id.Origin, out[id.Origin] + 1, to})
+			out[id.Origin] = to
+		}
+	}
+	for o, seq := range of {
+		reach(ID{o, seq})
+	}
+	for len(unread) > 0 {
+		next := unread[len(unread)-1]
+		unread = unread[:len(unread)-1]
+		m := &merge{archive: a}
+		err := m.add(next.origin, next.from, next.to)
+		for err == nil && m.Len() > 0 {
+			for _, dep := range m.sources[0].next.Deps {
+				reach(dep)
+			}
+			if err = ctx.Err(); err == nil {
+				err = m.step()
+			}
+		}
+		if err != nil {
+			return nil, errors.Join(err, m.close())
+		}
+	}
+	return out, nil
 }
 
 // ContextOf is what an applied update had seen of its subject.

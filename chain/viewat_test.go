@@ -118,6 +118,48 @@ func TestUntil(t *testing.T) {
 	})
 }
 
+// Past is the smallest frontier that covers two and is causally closed.
+func TestPast(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		parties := []*party{newParty(t, "a", "warehouse"), newParty(t, "bb", "fleet"), newParty(t, "ccc", "payments")}
+		write(t, parties, rapid.IntRange(1, 20).Draw(t, "steps"))
+		p := newParty(t, "all", "reader")
+		for _, q := range parties {
+			for _, r := range q.runs {
+				p.accept(t, r, 1<<21)
+			}
+		}
+		p.flush(t, 1<<21)
+		page, _ := p.page(t, chain.Cursor{}, chain.Filter{}, 1000)
+		some := rapid.SampledFrom(page.Updates)
+		closed, err := p.archive.Until(some.Draw(t, "closed").Stamp())
+		require.NoError(t, err)
+		of := chain.Frontier{}
+		for _, u := range rapid.SliceOfN(some, 0, 3).Draw(t, "of") {
+			of[u.ID.Origin] = max(of[u.ID.Origin], u.ID.Seq)
+		}
+		got, err := p.archive.Past(context.Background(), of, closed)
+		require.NoError(t, err)
+
+		want := map[chain.ID]bool{}
+		for _, u := range slices.Backward(page.Updates) { // dependants come before what they depend on
+			if !want[u.ID] && !of.Has(u.ID) && !closed.Has(u.ID) {
+				continue
+			}
+			want[u.ID] = true
+			for _, dep := range u.Deps {
+				for seq := chain.Seq(1); seq <= dep.Seq; seq++ {
+					want[chain.ID{Origin: dep.Origin, Seq: seq}] = true
+				}
+			}
+		}
+		for _, u := range page.Updates {
+			require.Equal(t, want[u.ID], got.Has(u.ID), u.ID)
+		}
+		require.True(t, p.archive.Frontier().Covers(got))
+	})
+}
+
 // What a freeze took back is in no view of then.
 func TestViewAtAfterAFreeze(t *testing.T) {
 	trunk, one, other, dependant, f := forked()

@@ -47,17 +47,21 @@ var ErrReaction = errors.New("invalid reaction")
 //
 // Each update is answered once for each node and hook: the draft is committed
 // together with the reaction's place, or neither is. The handler itself may be
-// called again for an update, after an error, after a crash for those of the last
-// second, and by every other node of the authority that runs the hook. A node
-// leaves out what it sees that its authority has answered under the hook; two that
-// answer in the same instant may both publish.
+// called again for an update that got no answer: after an error, after a crash for
+// those of the last second, and where the directory was lost; and it is called by
+// every other node of the authority that runs the hook. A node leaves out what it
+// sees that its authority has answered under the hook; two that answer in the same
+// instant may both publish.
 //
 // The place is kept under the hook's name (1 to 64 bytes) in the data directory. A
 // new name begins with what is applied after React returned, and after the node was
 // ready, unless it is told [FromStart], or the authority has answered under it before,
-// as where the directory was lost: then it begins after the last update that was
-// answered. Under another prefix a hook goes on from its place. The first call comes
-// once the node is ready.
+// as where the directory was lost: then it begins, on each chain, after the last update
+// that was answered and all that answered ones depend on, and where that is nothing,
+// after the first in stitched order that was answered of all chains. So what came too
+// late for an answer gets one, and what got none on purpose is asked about again. Under
+// another prefix a hook goes on from its place. The first call comes once the node is
+// ready.
 //
 // An error of the handler is logged and counted, and it is called again, after 0.1 s
 // at first and 30 s at most; so is a panic, which is recovered. Until then that
@@ -92,6 +96,9 @@ func (n *Node) React(hook string, prefix chain.Prefix, handler ReactFunc, option
 		if err := r.begin(); err != nil {
 			close(r.done)
 			n.reactions.end(r)
+			if r.ctx.Err() != nil {
+				err = chain.ErrClosed
+			}
 			return nil, fmt.Errorf("reaction %q: %w", hook, err)
 		}
 	default:

@@ -53,7 +53,7 @@ func (r *reaction) run() {
 	}
 	for r.way == nil && r.ctx.Err() == nil {
 		switch err := r.begin(); {
-		case ended(err):
+		case ended(err), err != nil && r.ctx.Err() != nil:
 			return
 		case err != nil:
 			r.failed(nil, err)
@@ -77,7 +77,7 @@ func ended(err error) bool {
 
 // begin finds the place. One that is new is durable before anything is done.
 func (r *reaction) begin() error {
-	way, from, was, err := core.OpenReaction(r.conf)
+	way, from, was, err := core.OpenReaction(r.ctx, r.conf)
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (r *reaction) begin() error {
 		r.log.Info("reaction begins with the first update", "prefix", r.conf.Prefix)
 	case from == core.FromAnswers:
 		r.log.Warn("this directory has no place of the reaction, and its authority has answered under it: "+
-			"it begins after the last update that was answered", "prefix", r.conf.Prefix)
+			"it begins after what was dealt with for certain, and its handler may be asked again about what got no answer", "prefix", r.conf.Prefix)
 	case was != r.conf.Prefix:
 		r.log.Warn("reaction has another prefix: it goes on from its place, and leaves out what that is behind",
 			"prefix", r.conf.Prefix, "was", was)

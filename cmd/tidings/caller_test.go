@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -48,6 +49,12 @@ func TestNoNodeAnswers(t *testing.T) {
 
 func TestNotANode(t *testing.T) {
 	call(t, "lag", "--endpoints", newFake(t, answers(404, "<html>")).server.URL).want(t, exitFailed, "", "status 404")
+	typo := newFake(t, func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(404)
+		_, _ = io.WriteString(w, `{"status":404,"code":"not_found","detail":"a node has no call at this path","field":"path"}`)
+	}).server.URL + "/typo"
+	call(t, "get", "order/1", "--endpoints", typo).want(t, exitFailed, "", "no node's interface is at "+typo+": look at its path")
 	call(t, "lag", "--endpoints", newFake(t, answers(200, "<html>")).server.URL).want(t, exitFailed, "", "not what a node gives")
 }
 

@@ -36,14 +36,14 @@ func TestRefusals(t *testing.T) {
 		field                string
 	}{
 		// Paths and methods.
-		{"GET", "/nothing", "", nil, 404, CodeNotFound, ""},
-		{"POST", "/v1", "", nil, 404, CodeNotFound, ""},
-		{"GET", "/v1/subjectsx", "", nil, 404, CodeNotFound, ""},
-		{"GET", "/v1/history", "", nil, 404, CodeNotFound, ""},
-		{"GET", "//v1/subjects", "", nil, 404, CodeNotFound, ""},
-		{"GET", "/v1//subjects", "", nil, 404, CodeNotFound, ""},
-		{"GET", "/v1/../v1/mesh", "", nil, 404, CodeNotFound, ""},
-		{"GET", "/v1/mesh/", "", nil, 404, CodeNotFound, ""},
+		{"GET", "/nothing", "", nil, 404, CodeNotFound, "path"},
+		{"POST", "/v1", "", nil, 404, CodeNotFound, "path"},
+		{"GET", "/v1/subjectsx", "", nil, 404, CodeNotFound, "path"},
+		{"GET", "/v1/history", "", nil, 404, CodeNotFound, "path"},
+		{"GET", "//v1/subjects", "", nil, 404, CodeNotFound, "path"},
+		{"GET", "/v1//subjects", "", nil, 404, CodeNotFound, "path"},
+		{"GET", "/v1/../v1/mesh", "", nil, 404, CodeNotFound, "path"},
+		{"GET", "/v1/mesh/", "", nil, 404, CodeNotFound, "path"},
 		{"GET", "/v1/updates", "", nil, 405, CodeMethodNotAllowed, ""},
 		{"PUT", "/v1/updates", "", nil, 405, CodeMethodNotAllowed, ""},
 		{"DELETE", "/v1/subjects/s", "", nil, 405, CodeMethodNotAllowed, ""},

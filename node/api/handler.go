@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidings-mesh/tidings/node/api/reply"
 	"github.com/tidings-mesh/tidings/node/room"
 )
 
@@ -194,7 +195,7 @@ func (h *Handler) dispatch(rt *route, x *exchange) error {
 			x.empty(http.StatusNoContent)
 			return nil
 		}
-		return newProblem(CodeNotFound, "", "there is nothing at this path")
+		return newProblem(CodeNotFound, reply.FieldPath, "a node has no call at this path")
 	}
 	var do action
 	switch x.r.Method {

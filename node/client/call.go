@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/tidings-mesh/tidings/node/api/reply"
 )
 
 // Request is one call of a node's HTTP interface, for what the Client has no
@@ -199,7 +202,8 @@ func (a *Answer) Decode(v any) error {
 	return nil
 }
 
-// Err is the *Problem that the answer holds, nil if it holds none.
+// Err is the *Problem that the answer holds, nil if it holds none. What is not a
+// node's word, or says that there is no such call, has no code.
 func (a *Answer) Err() error {
 	kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type"))
 	isProblem := kind == "application/problem+json"
@@ -209,11 +213,17 @@ func (a *Answer) Err() error {
 		return nil
 	}
 	p := &Problem{}
-	switch {
-	case !isProblem || json.Unmarshal(a.Body, p) != nil:
-		p = &Problem{Status: a.Status, Detail: http.StatusText(a.Status) + " from " + a.Endpoint}
-	case p.Status == 0 || a.Status >= 300:
+	if !isProblem || json.Unmarshal(a.Body, p) != nil {
+		p = &Problem{}
+	}
+	if p.Status == 0 || a.Status >= 300 {
 		p.Status = a.Status
+	}
+	switch {
+	case p.Status == http.StatusNotFound && (p.Code == "" || p.Code == reply.CodeNotFound && p.Field == reply.FieldPath):
+		return &Problem{Status: p.Status, Detail: "no node's interface is at " + a.Endpoint + ": look at its path"}
+	case p.Code == "":
+		p.Detail = cmp.Or(p.Detail, http.StatusText(p.Status)) + " from " + a.Endpoint
 	}
 	return p
 }

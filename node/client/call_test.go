@@ -119,6 +119,32 @@ func TestRefusalsAreTyped(t *testing.T) {
 	}
 }
 
+// A path at which there is no node's interface is no absent subject, whoever says that
+// there is nothing: the node itself, or another program in its own form.
+func TestAnEndpointThatIsNoInterface(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *web) {
+		d := newDesk(t, "d", "d")
+		w.finally(d.handler.Close)
+		w.serve("node", d.handler)
+		w.script("plain", answers(404, "404 page not found", "Content-Type", "text/plain"))
+		w.script("form", answers(404, `{"type":"about:blank","title":"Not Found","status":404}`, "Content-Type", "application/problem+json"))
+		for _, endpoint := range []string{"node/typo", "node/v1", "plain", "form/status"} {
+			_, err := w.client(nil, endpoint).View(t.Context(), "order/1")
+			require.EqualError(t, err, "status 404: no node's interface is at http://"+endpoint+": look at its path")
+			require.NotErrorIs(t, err, ErrNotFound)
+			require.True(t, Transient(err), "another endpoint may be right")
+		}
+		_, err := w.client(nil, "node/typo", "node").View(t.Context(), "order/1")
+		require.ErrorIs(t, err, ErrNotFound)
+		_, err = w.client(nil, "node/typo").Publish(t.Context(), Draft{Subject: "s", Delta: []byte(`{}`)})
+		require.ErrorContains(t, err, "no node's interface is at http://node/typo")
+
+		w.script("teapot", answers(418, `{"detail":"short and stout"}`, "Content-Type", "application/problem+json"))
+		_, err = w.client(nil, "teapot").View(t.Context(), "order/1")
+		require.EqualError(t, err, "status 418: short and stout from http://teapot")
+	})
+}
+
 func TestNoneAnswersAndMistakesOfTheCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *web) {
 		c := w.client(nil, "a", "b")
@@ -268,71 +294,5 @@ func TestAnyTakesARefusalForAnAnswer(t *testing.T) {
 		require.Equal(t, 503, a.Status)
 		require.Equal(t, "http://b", a.Endpoint)
 		require.ErrorIs(t, a.Err(), ErrNotReady)
-	})
-}
-
-func TestPublish(t *testing.T) {
-	receipt := answers(201, `{"id":"`+zeros+`.2","subject":"s","deps":[],"acks":1}`)
-	draft := Draft{Subject: "s", Delta: []byte(`{"n": 1.50}`), Key: "k", Authority: "a", Ack: 2, Wait: 3 * time.Second}
-	inBubble(t, func(t *testing.T, w *web) {
-		// Nothing was sent to the first: the next one gets it, as it was written.
-		second := w.script("b", receipt)
-		r, err := w.client(nil, "a", "b").Publish(t.Context(), draft)
-		require.NoError(t, err)
-		require.Equal(t, chain.Seq(2), r.ID.Seq)
-		require.Equal(t, 201, r.Status)
-		got := second.requests()[0]
-		require.Equal(t, "/v1/updates?ack=2&wait=3s", got.uri)
-		require.Equal(t, `{"subject":"s","key":"k","authority":"a","delta":{"n": 1.50}}`, got.body)
-	})
-	inBubble(t, func(t *testing.T, w *web) {
-		// Once it was sent it stays there, with its key, which is a fresh one here.
-		first := w.script("a", hangsUp, refuses(429, "busy", "Retry-After", "1"), refuses(503, "not_ready"), receipt)
-		second := w.script("b", receipt)
-		_, err := w.client(nil, "a", "b").Publish(t.Context(), Draft{Subject: "s", Delta: []byte(`{}`)})
-		require.NoError(t, err)
-		require.Empty(t, second.requests())
-		all := first.requests()
-		require.Len(t, all, 4)
-		require.GreaterOrEqual(t, all[2].at.Sub(all[1].at), time.Second)
-		for _, s := range all {
-			require.Equal(t, all[0].body, s.body)
-			require.Contains(t, s.body, `"key":"`)
-		}
-	})
-	for name, steps := range map[string][]step{"hangs up": {hangsUp}, "hangs": {hangs}, "hangs up, then is busy": {hangsUp, refuses(429, "busy")}} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, w *web) {
-				w.script("a", steps...)
-				second := w.script("b", receipt)
-				began := time.Now()
-				_, err := w.client(nil, "a", "b").Publish(t.Context(), Draft{Subject: "s", Delta: []byte(`{}`)})
-				require.ErrorIs(t, err, ErrInDoubt)
-				require.LessOrEqual(t, time.Since(began), 10*time.Second)
-				require.Empty(t, second.requests())
-			})
-		})
-	}
-	inBubble(t, func(t *testing.T, w *web) {
-		w.script("a", refuses(422, "key_reused"))
-		c := w.client(nil, "a")
-		_, err := c.Publish(t.Context(), draft)
-		require.ErrorIs(t, err, ErrKeyReused)
-		require.NotErrorIs(t, err, ErrInDoubt)
-		for _, d := range []Draft{
-			{Subject: "s", Delta: []byte(`{`)},
-			{Subject: "s\xff", Delta: []byte(`{}`)}, // which JSON would make another subject of
-			{Subject: "s", Key: "\xff", Delta: []byte(`{}`)},
-			{Subject: "s", Authority: "\xff", Delta: []byte(`{}`)},
-		} {
-			_, err = c.Publish(t.Context(), d)
-			require.ErrorIs(t, err, ErrConfig)
-		}
-		busy := w.script("a", refuses(429, "busy"))
-		_, err = w.client(nil, "a").Publish(t.Context(), draft)
-		require.ErrorIs(t, err, ErrBusy)
-		require.NotErrorIs(t, err, ErrInDoubt)
-		require.Greater(t, len(busy.requests()), 5)
-		require.NotErrorIs(t, err, ErrUnreachable)
 	})
 }

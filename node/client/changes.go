@@ -288,17 +288,21 @@ func (f *feed) request(hold time.Duration) (Request, error) {
 func (f *feed) lags(e *endpoint, behind bool) {
 	if !behind {
 		f.at, f.behind = nil, false
+		if f.c.pool.caughtUp(e, f) {
+			f.c.tell(Event{Kind: EndpointCaughtUp, Endpoint: e.url}, true)
+		}
 		return
 	}
 	if f.at != e {
 		f.at, f.since = e, time.Now()
 	}
 	var pause time.Duration
-	pause, f.behind = f.c.pool.leave(e, f.since)
+	var log bool
+	pause, log, f.behind = f.c.pool.leave(e, f, f.since)
 	if !f.behind {
 		f.at = nil // it begins anew when it is asked again
 	}
 	if pause > 0 {
-		f.c.tell(Event{Kind: EndpointLagging, Endpoint: e.url, Retry: pause}, true)
+		f.c.tell(Event{Kind: EndpointLagging, Endpoint: e.url, Retry: pause}, log)
 	}
 }

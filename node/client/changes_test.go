@@ -1,8 +1,10 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -234,6 +236,59 @@ func TestChangesLeaveANodeThatStaysBehind(t *testing.T) {
 		heard := &events{}
 		take(t, w.client(func(cfg *Config) { cfg.Notify = heard.keep }, "a"), 5)
 		require.Zero(t, heard.count(EndpointLagging))
+	})
+}
+
+// What a cursor has seen may be lost, and all nodes stay behind it: the log gets that
+// when it begins, seldomer and seldomer while it lasts, and when it ends.
+func TestALagThatLastsIsLoggedSeldom(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *web) {
+		lagging := strings.Replace(batchText("c1.A", true), `"behind":[]`, `"behind":["`+zeros+`"]`, 1)
+		began := time.Now()
+		lost := func() bool {
+			h := time.Since(began).Hours()
+			return h < 10 || h > 12
+		}
+		answer := after(2*time.Second, func(w http.ResponseWriter, r *http.Request) {
+			if lost() {
+				answers(200, lagging)(w, r)
+			} else {
+				batch("c1.A", true)(w, r)
+			}
+		})
+		w.script("a", answer)
+		w.script("b", answer)
+		var text bytes.Buffer // of the feed's goroutine alone
+		heard := &events{}
+		c := w.client(func(cfg *Config) {
+			cfg.Notify, cfg.Logger = heard.keep, slog.New(slog.NewTextHandler(&text, nil))
+		}, "a", "b")
+		logged := map[time.Duration]int{}
+		ctx, cancel := context.WithTimeout(t.Context(), 13*time.Hour)
+		defer cancel()
+		for _, err := range c.Changes(ctx, Since("c1.A")) {
+			require.NoError(t, err)
+			if lines := strings.Count(text.String(), "endpoint is behind"); lines > 0 {
+				logged[time.Since(began).Truncate(time.Hour)] += lines
+				require.Contains(t, text.String(), "endpoint=http://")
+				require.NotContains(t, text.String(), "caught up")
+			}
+			if strings.Contains(text.String(), "endpoint has caught up") {
+				require.Contains(t, text.String(), "level=INFO")
+				require.InDelta(t, 10, time.Since(began).Hours(), 0.1)
+			}
+			text.Reset()
+		}
+		// Of each, after 0, 1, 3, 7, 15 and 31 minutes, about, and then every hour.
+		require.InDelta(t, 12, logged[0], 1)
+		for h := 1; h < 10; h++ {
+			require.LessOrEqual(t, logged[time.Duration(h)*time.Hour], 4)
+			require.Positive(t, logged[time.Duration(h)*time.Hour]+logged[time.Duration(h-1)*time.Hour])
+		}
+		require.Zero(t, logged[10*time.Hour]+logged[11*time.Hour])
+		require.InDelta(t, 12, logged[12*time.Hour], 1, "it begins anew")
+		require.Greater(t, heard.count(EndpointLagging), 500, "Notify gets all")
+		require.Positive(t, heard.count(EndpointCaughtUp))
 	})
 }
 

@@ -16,8 +16,11 @@ const (
 	// EndpointUp: Endpoint answers again.
 	EndpointUp
 	// EndpointLagging: the node at Endpoint has been behind the cursor for a
-	// while; for Retry, others are preferred.
+	// while; for Retry, others are preferred. While that lasts it comes again; the log
+	// gets it when it begins, and then after a minute to an hour, doubling.
 	EndpointLagging
+	// EndpointCaughtUp: the node at Endpoint is not behind the cursor any more.
+	EndpointCaughtUp
 	// NoneAnswers: no endpoint served a feed, because of Err; all are asked again
 	// after Retry.
 	NoneAnswers
@@ -38,6 +41,8 @@ func (k EventKind) String() string {
 		return "endpoint answers again"
 	case EndpointLagging:
 		return "endpoint is behind"
+	case EndpointCaughtUp:
+		return "endpoint has caught up"
 	case NoneAnswers:
 		return "no endpoint answers"
 	case PublishDeferred:
@@ -61,7 +66,7 @@ type Event struct {
 func (c *Client) tell(e Event, isNew bool) {
 	if isNew {
 		level := slog.LevelWarn
-		if e.Kind == EndpointUp {
+		if e.Kind == EndpointUp || e.Kind == EndpointCaughtUp {
 			level = slog.LevelInfo
 		}
 		attrs := []slog.Attr{}

@@ -28,6 +28,16 @@ type endpoint struct {
 	quiet time.Time                   // it asked to be left alone until then
 	// lagging: others are preferred until then, because of its feed.
 	lagging time.Time
+	lag     lag
+}
+
+// lag is what was said of an endpoint whose feed stays behind, which may be for ever:
+// where what a cursor has seen is lost.
+type lag struct {
+	by   *feed         // that left it last; nil if that has found it well since
+	left time.Time     // when it did
+	next time.Time     // it is logged again from then on
+	wait time.Duration // and then after twice that
 }
 
 const (
@@ -40,6 +50,11 @@ const (
 	lagPatience = 5 * time.Second
 	// lagAside is for how long others are preferred to it.
 	lagAside = 30 * time.Second
+	// One that stays behind is logged when that begins, and then after the first to
+	// the last of these, doubling. It has begun anew if it was not left for lagAnew.
+	lagLogFirst = time.Minute
+	lagLogLast  = time.Hour
+	lagAnew     = 5 * time.Minute
 )
 
 // newPause returns pauses that double from first to last, give or take a half.
@@ -130,19 +145,42 @@ func (p *pool) quiet() time.Duration {
 }
 
 // leave lets others be preferred to an endpoint whose feed has been behind since a
-// time, if that is long enough. It returns for how long, and whether that has still
-// to be seen.
-func (p *pool) leave(e *endpoint, since time.Time) (pause time.Duration, watch bool) {
+// time, if that is long enough. It returns for how long, whether that is to be
+// logged, and whether it has still to be seen.
+func (p *pool) leave(e *endpoint, f *feed, since time.Time) (pause time.Duration, log, watch bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	switch {
 	case len(p.all) == 1 || now.Before(e.lagging):
-		return 0, false
+		return 0, false, false
 	case now.Sub(since) < lagPatience:
-		return 0, true
+		return 0, false, true
 	}
 	pause = lagAside/2 + rand.N(lagAside)
 	e.lagging = now.Add(pause)
-	return pause, false
+	l := &e.lag
+	switch {
+	case l.by == nil || now.Sub(l.left) > lagAnew:
+		log, l.wait = true, lagLogFirst
+	case !now.Before(l.next):
+		log, l.wait = true, min(2*l.wait, lagLogLast)
+	}
+	if log {
+		l.next = now.Add(l.wait)
+	}
+	l.by, l.left = f, now
+	return pause, log, false
+}
+
+// caughtUp records that a feed is not behind at an endpoint, and reports whether it is
+// the one that left it last because of that.
+func (p *pool) caughtUp(e *endpoint, f *feed) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e.lag.by != f {
+		return false
+	}
+	e.lag = lag{}
+	return true
 }

@@ -96,7 +96,7 @@ func TestPoolLeavesWhoLags(t *testing.T) {
 		a, b := p.all[0], p.all[1]
 		leave := func(e *endpoint, behind time.Duration, wantLeft, wantWatch bool) {
 			t.Helper()
-			pause, watch := p.leave(e, time.Now().Add(-behind))
+			pause, _, watch := p.leave(e, &feed{}, time.Now().Add(-behind))
 			require.Equal(t, []bool{wantLeft, wantWatch}, []bool{pause > 0, watch})
 		}
 		leave(a, 4*time.Second, false, true)
@@ -115,7 +115,7 @@ func TestPoolLeavesWhoLags(t *testing.T) {
 		require.Equal(t, "ab", order(p))
 
 		alone := newPool([]string{"a"}, true)
-		pause, watch := alone.leave(alone.all[0], time.Time{})
+		pause, _, watch := alone.leave(alone.all[0], &feed{}, time.Time{})
 		require.Zero(t, pause)
 		require.False(t, watch)
 	})

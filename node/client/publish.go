@@ -36,10 +36,10 @@ type Draft struct {
 }
 
 // Publish publishes a draft through one node, under the authority of that node. It
-// goes to another endpoint only while nothing was sent: then it repeats itself at
-// the same one, by the key, for as long as Config.Timeout. An error that is
-// ErrInDoubt says that it may have happened; repeat it to the same endpoint with
-// the same key.
+// goes to another endpoint only while nothing was sent, or where the node refused it
+// because it shuts down: otherwise it repeats itself at the same one, by the key, for
+// as long as Config.Timeout. An error that is ErrInDoubt says that it may have
+// happened; repeat it to the same endpoint with the same key.
 func (c *Client) Publish(ctx context.Context, d Draft) (*Receipt, error) {
 	if d.Key == "" {
 		d.Key = rand.Text()
@@ -115,22 +115,68 @@ const (
 
 // Deliver sends something that must happen once, and that carries a key by which
 // a node tells a repetition: Publish for requests of another form. It goes on to
-// the next endpoint only while nothing was sent; after that it repeats at the same
-// one, for as long as Config.Timeout. Keys belong to a node, so nothing else would
-// keep it from happening twice.
+// the next endpoint only while nothing was sent, or once a node has refused it
+// because it shuts down; otherwise it repeats at the same one, for as long as
+// Config.Timeout. Keys belong to a node, so nothing else would keep it from happening
+// twice. Where a node shuts down and no other takes it, all are asked again for as
+// long: one may come back.
 func (c *Client) Deliver(ctx context.Context, r Request) (*Answer, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
-	var lost []error
-	for _, e := range c.pool.order() {
-		a, sent, err := c.insist(ctx, e, r)
-		if err == nil {
-			c.answered(e)
+	var leaving *Answer // the last refusal of a node that shuts down
+	var end time.Time   // of asking again because of that
+	for pauses := newPause(againFirst, againLast); ; {
+		a, err := c.offer(ctx, r, leaving, end)
+		if err != nil {
+			return nil, err
+		}
+		if !a.leaves() {
 			return a, a.Err()
 		}
-		if err := ctx.Err(); err != nil {
+		isNew := leaving == nil
+		if isNew {
+			end = c.until(r)
+		}
+		leaving = a
+		pause := max(pauses.NextBackOff(), a.retryAfter())
+		if time.Until(end) <= pause {
+			return a, a.Err()
+		}
+		c.tell(Event{Kind: PublishDeferred, Endpoint: a.Endpoint, Err: a.Err(), Retry: pause}, isNew)
+		if err := sleep(ctx, pause); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// offer asks each endpoint once, until one does not leave it to another. Nobody took
+// anything where the answer is that a node leaves: the last that did, or the one of
+// the round before, which bounds this one.
+func (c *Client) offer(ctx context.Context, r Request, before *Answer, end time.Time) (*Answer, error) {
+	var lost []error
+	leaving := before
+	for _, e := range c.pool.order() {
+		until := end
+		if before == nil {
+			until = c.until(r)
+		} else if time.Until(end) <= 0 {
+			break
+		}
+		a, sent, err := c.insist(ctx, e, r, until)
+		switch {
+		case err == nil && a.leaves():
+			c.failed(e, a.Err(), a.retryAfter())
+			leaving = a
+			continue
+		case err == nil:
+			c.answered(e)
+			if leaving != nil && errors.Is(a.Err(), ErrWrongAuthority) {
+				continue // the one that is meant may come back
+			}
+			return a, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
 		}
 		c.failed(e, err, 0)
 		lost = append(lost, err)
@@ -138,17 +184,24 @@ func (c *Client) Deliver(ctx context.Context, r Request) (*Answer, error) {
 			return nil, &UnreachableError{Lost: lost, Sent: true}
 		}
 	}
+	if leaving != nil {
+		return leaving, nil
+	}
 	return nil, &UnreachableError{Lost: lost}
 }
 
-// insist repeats a request at one endpoint, once it was sent, until there is an
-// answer that is not "later". sent tells whether something was, and its answer
-// lost.
-func (c *Client) insist(ctx context.Context, e *endpoint, r Request) (a *Answer, sent bool, err error) {
-	end := time.Now().Add(forever)
-	if c.cfg.Timeout > 0 {
-		end = time.Now().Add(c.patience(r))
+// until is when a request is given up that may be repeated.
+func (c *Client) until(r Request) time.Time {
+	if c.cfg.Timeout <= 0 {
+		return time.Now().Add(forever)
 	}
+	return time.Now().Add(c.patience(r))
+}
+
+// insist repeats a request at one endpoint, once it was sent, until there is an
+// answer that is not "later", or that leaves it to another node. sent tells whether
+// something was, and its answer lost.
+func (c *Client) insist(ctx context.Context, e *endpoint, r Request, end time.Time) (a *Answer, sent bool, err error) {
 	var lost error // of the last that was sent and not answered
 	for pauses := newPause(againFirst, againLast); ; {
 		got, reached, failed := c.try(ctx, e, r, max(time.Until(end), time.Millisecond))
@@ -157,7 +210,7 @@ func (c *Client) insist(ctx context.Context, e *endpoint, r Request) (a *Answer,
 		}
 		pause := pauses.NextBackOff()
 		switch {
-		case failed == nil && !got.later():
+		case failed == nil && (!got.later() || got.leaves() && !sent):
 			return got, false, nil
 		case failed == nil:
 			pause = max(pause, got.retryAfter())
@@ -185,6 +238,9 @@ func (c *Client) insist(ctx context.Context, e *endpoint, r Request) (a *Answer,
 		return a, false, nil
 	}
 }
+
+// leaves reports whether a node refuses because it shuts down: it took nothing.
+func (a *Answer) leaves() bool { return errors.Is(a.Err(), ErrClosing) }
 
 // later reports whether a node asks to be asked again.
 func (a *Answer) later() bool {

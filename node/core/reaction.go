@@ -50,22 +50,26 @@ const (
 	// FromFirst: the name is new here, and it was told so.
 	FromFirst
 	// FromAnswers: the name is new here, as in a directory that was lost, but the
-	// authority has answered under it: after the last in stitched order that it
-	// has answered. What it has answered beyond is left out, like all that was.
+	// authority has answered under it. It begins after what was dealt with for
+	// certain: what was answered, what comes before that on its chain, since chains
+	// are gone through in order, and what that depends on, since it came before; and
+	// not before the first in stitched order that was answered. What was dealt with
+	// beyond, and got no answer, comes again: it looks like what came too late for one.
 	FromAnswers
 )
 
 // OpenReaction finds the place of a hook. was is the prefix that its last run had.
 // Unless it goes on, the place has to be saved, see [Reaction.Save], before
-// anything is done.
-func OpenReaction(c ReactionConfig) (r *Reaction, from Begin, was chain.Prefix, err error) {
+// anything is done. From answers it takes as long as it takes to read these, and
+// what came since the first: ctx ends that.
+func OpenReaction(ctx context.Context, c ReactionConfig) (r *Reaction, from Begin, was chain.Prefix, err error) {
 	r = &Reaction{conf: c, views: newViews(c.Archive)}
 	b, err := c.Archive.Private(ReactionRecord(c.Hook))
 	if err != nil {
 		return nil, 0, "", err
 	}
 	if b == nil {
-		from, err = r.begin()
+		from, err = r.begin(ctx)
 		return r, from, c.Prefix, err
 	}
 	record, err := decodeReactionRecord(b)
@@ -79,18 +83,22 @@ func OpenReaction(c ReactionConfig) (r *Reaction, from Begin, was chain.Prefix, 
 }
 
 // begin places a hook that is new here.
-func (r *Reaction) begin() (Begin, error) {
+func (r *Reaction) begin(ctx context.Context) (Begin, error) {
 	r.moved = true
 	r.place = r.conf.Archive.Now(r.filter())
 	if r.conf.FromStart {
 		r.place.Frontier, r.place.Told = chain.Frontier{}, nil
 		return FromFirst, nil
 	}
-	last, err := r.conf.Archive.LastAnswered(r.conf.Authority, r.conf.Hook)
-	if err != nil || last.ID.IsZero() {
+	first, newest, err := r.conf.Archive.Causes(ctx, r.conf.Authority, r.conf.Hook)
+	if err != nil || first.IsZero() {
 		return FromNow, err
 	}
-	r.place.Frontier, err = r.conf.Archive.Until(last)
+	before, err := r.conf.Archive.Until(first)
+	if err != nil {
+		return FromAnswers, err
+	}
+	r.place.Frontier, err = r.conf.Archive.Past(ctx, newest, before)
 	return FromAnswers, err
 }
 

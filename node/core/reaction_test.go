@@ -36,9 +36,17 @@ const reactorStart = 1_700_000_000_000
 
 func newReactor(t *testing.T, s chain.Store, fromStart bool) *reactor {
 	t.Helper()
+	r := newNode(t, s, 1)
+	r.begin(fromStart)
+	return r
+}
+
+// newNode is one of payments, without its hook.
+func newNode(t *testing.T, s chain.Store, key byte) *reactor {
+	t.Helper()
 	r := &reactor{t: t, store: s, now: reactorStart}
 	var err error
-	r.ledger, err = chain.NewLedger(s, chain.Config{Key: keyOf(1), Node: "pay-1", Authority: "payments"}, r.now)
+	r.ledger, err = chain.NewLedger(s, chain.Config{Key: keyOf(key), Node: "pay-1", Authority: "payments"}, r.now)
 	require.NoError(t, err)
 	r.archive = chain.NewArchive(r.ledger)
 	r.writer = core.NewWriter(core.WriterConfig{
@@ -48,15 +56,21 @@ func newReactor(t *testing.T, s chain.Store, fromStart bool) *reactor {
 		Measured: func(*chain.Batch, bool, time.Duration) {}, Failed: func(error) {}, Heard: func(*core.Committed) {},
 	})
 	r.writer.Begin()
-	r.way, r.from, _, err = core.OpenReaction(core.ReactionConfig{
+	return r
+}
+
+// begin opens the hook.
+func (r *reactor) begin(fromStart bool) {
+	r.t.Helper()
+	var err error
+	r.way, r.from, _, err = core.OpenReaction(context.Background(), core.ReactionConfig{
 		Archive: r.archive, Authority: "payments", Hook: "refund", Prefix: "order", FromStart: fromStart,
 	})
-	require.NoError(t, err)
+	require.NoError(r.t, err)
 	if r.from != core.GoesOn {
 		r.settle(r.way.Save())
 		r.way.Saved()
 	}
-	return r
 }
 
 func (r *reactor) settle(s *core.Settlement) core.Settled {
@@ -142,14 +156,31 @@ type orders struct {
 
 func newOrders(t *testing.T, n int) *orders {
 	t.Helper()
-	o := &orders{t: t, now: reactorStart - 1000}
-	var err error
-	o.ledger, err = chain.NewLedger(store.Memory(), chain.Config{Key: keyOf(2), Node: "wh-1", Authority: "warehouse"}, o.now)
-	require.NoError(t, err)
+	o := newAuthor(t, 2, "warehouse")
 	for i := range n {
 		o.publish(fmt.Sprintf("order/%d", i%3), fmt.Sprintf(`{"n":%d}`, i))
 	}
 	return o
+}
+
+func newAuthor(t *testing.T, key byte, authority string) *orders {
+	t.Helper()
+	o := &orders{t: t, now: reactorStart - 1000}
+	var err error
+	o.ledger, err = chain.NewLedger(store.Memory(), chain.Config{Key: keyOf(key), Node: authority + "-1", Authority: authority}, o.now)
+	require.NoError(t, err)
+	return o
+}
+
+// hear has the author build on what others say.
+func (o *orders) hear(runs ...*chain.Run) {
+	o.t.Helper()
+	for _, run := range runs {
+		_, err := o.ledger.Accept(run, o.now)
+		require.NoError(o.t, err)
+	}
+	_, _, err := o.ledger.Flush(o.now)
+	require.NoError(o.t, err)
 }
 
 func (o *orders) publish(subject, delta string) chain.ID {
@@ -247,59 +278,6 @@ func TestReactionUnderPowerLoss(t *testing.T) {
 		require.NoError(t, s.Close())
 	}
 	t.Logf("%d of %d losses", tried, len(copies))
-}
-
-// A name that is new begins with what comes; one that was told to, with all; one
-// whose authority has answered, after that.
-func TestWhereReactionsBegin(t *testing.T) {
-	peer := newOrders(t, 5)
-	s := store.Memory()
-	r := newReactor(t, s, false)
-	require.Equal(t, core.FromNow, r.from)
-	r.take(peer.runs)
-	r.react()
-	once(t, 5, r.answers(), "what came")
-	again := newReactor(t, s, false)
-	require.Equal(t, core.GoesOn, again.from)
-	again.next(false)
-
-	late := newReactor(t, store.Memory(), true)
-	require.Equal(t, core.FromFirst, late.from)
-	late.take(peer.runs)
-	require.Equal(t, chain.Seq(2), late.next(true).Update.ID.Seq)
-
-	// A directory that was lost: the answers come back from peers, as another
-	// chain of the authority.
-	peer.publish("order/9", `{"n":9}`)
-	lost := &reactor{t: t}
-	memory := store.Memory()
-	ledger, err := chain.NewLedger(memory, chain.Config{Key: keyOf(3), Node: "pay-1", Authority: "payments"}, reactorStart)
-	require.NoError(t, err)
-	lost.archive, lost.ledger, lost.store, lost.now = chain.NewArchive(ledger), ledger, memory, reactorStart
-	for _, b := range runsOf(t, r.archive, append([]chain.Origin{peer.ledger.Origin()}, r.ledger.Origin())...) {
-		acceptInto(t, lost, b)
-	}
-	acceptInto(t, lost, peer.runs[len(peer.runs)-1])
-	way, from, _, err := core.OpenReaction(core.ReactionConfig{Archive: lost.archive, Authority: "payments", Hook: "refund", Prefix: "order"})
-	require.NoError(t, err)
-	require.Equal(t, core.FromAnswers, from)
-	trigger, _, err := way.Next(context.Background())
-	require.NoError(t, err)
-	require.Equal(t, `{"n":9}`, string(trigger.Update.Delta), "neither what is answered, nor what needed none before it")
-}
-
-func runsOf(t *testing.T, a *chain.Archive, origins ...chain.Origin) (runs []*chain.Run) {
-	t.Helper()
-	for _, o := range origins {
-		encoded, err := a.Runs(o, 1, 1<<20)
-		require.NoError(t, err)
-		for _, b := range encoded {
-			r, err := chain.DecodeRun(b)
-			require.NoError(t, err)
-			runs = append(runs, r)
-		}
-	}
-	return runs
 }
 
 func acceptInto(t *testing.T, r *reactor, run *chain.Run) {

@@ -58,7 +58,7 @@ func Check(h *History) []Violation {
 		&checkCursor{},
 		&checkReads{},
 		&checkConverged{},
-		&checkReact{answers: map[judgedTrigger][]*sighted{}, begins: map[judgedHook]judgedBegin{}},
+		&checkReact{answers: map[judgedTrigger][]*sighted{}, begins: map[judgedHook]judgedBegin{}, news: map[judgedName]chain.Frontier{}},
 	}
 	for pos, e := range h.Events {
 		j.pos, j.now = pos, e.when()

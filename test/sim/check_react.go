@@ -10,12 +10,18 @@ import (
 // twice nor never, and what answers depends on what it answers.
 //
 // It excuses what a node cannot know, or cannot have any more: an answer that went
-// with its disk, what came before the place of a hook that is new, and an answer of
-// another node of its authority that a freeze took back once it was seen.
+// with its disk, what came before the place of a hook that is new, of what was there
+// when a disk was lost that which comes before all that was answered, or before the
+// hook was new to a node of the authority, and an answer of another node of its
+// authority that a freeze took back once it was seen.
 type checkReact struct {
 	answers map[judgedTrigger][]*sighted // in the order in which they were first seen
 	begins  map[judgedHook]judgedBegin
+	news    map[judgedName]chain.Frontier // where hooks began that were new
 }
+
+// judgedName is a hook of all nodes of an authority.
+type judgedName struct{ authority, hook string }
 
 type judgedTrigger struct {
 	authority, hook string
@@ -45,15 +51,58 @@ func (c *checkReact) see(j *judge, e Event) {
 // began: a name is new once on a disk.
 func (c *checkReact) began(j *judge, e *Reacts) {
 	key := judgedHook{e.Node, e.Hook}
+	name := judgedName{j.writers[j.node(e.Node).origin].authority, e.Hook}
 	was, known := c.begins[key]
 	if known && e.New && !j.lostBetween(e.Node, was.pos, j.pos) {
 		j.report("C10", nil, "node %d has lost the place of hook %s", e.Node, e.Hook)
 	}
-	if !known || e.New {
+	switch {
+	case known && e.Lost:
+		was.base = c.before(j, e, name, was.base)
+	case !known || e.New:
 		was.base = e.Place
+	}
+	if e.New && !e.Lost {
+		if c.news[name] == nil {
+			c.news[name] = chain.Frontier{}
+		}
+		for o, seq := range e.Place {
+			c.news[name][o] = max(c.news[name][o], seq)
+		}
 	}
 	was.pos = j.pos
 	c.begins[key] = was
+}
+
+// before is a base, and what a node with a new place leaves out besides: of what it
+// has, all that is not after the first in stitched order that its authority answered,
+// and all that was there when the hook was new to one of its nodes, or one of their
+// former lives: what that answered later on looks as if this had been dealt with.
+func (c *checkReact) before(j *judge, e *Reacts, name judgedName, base chain.Frontier) chain.Frontier {
+	n := j.node(e.Node)
+	var first chain.Stamp
+	for key, by := range c.answers {
+		if key.authority != name.authority || key.hook != name.hook {
+			continue
+		}
+		cause := n.update(key.cause)
+		if cause == nil || !slices.ContainsFunc(by, func(s *sighted) bool { return n.update(s.ID) == s }) {
+			continue
+		}
+		if at := (chain.Stamp{HLC: cause.HLC, ID: cause.ID}); first.IsZero() || at.Compare(first) < 0 {
+			first = at
+		}
+	}
+	base = base.Clone()
+	for o, seq := range e.Place {
+		base[o] = max(base[o], min(seq, c.news[name][o]))
+		for _, s := range n.logs[o][:min(int(seq), len(n.logs[o]))] {
+			if s != nil && s.ID.Seq > base[o] && (chain.Stamp{HLC: s.HLC, ID: s.ID}).Compare(first) <= 0 {
+				base[o] = s.ID.Seq
+			}
+		}
+	}
+	return base
 }
 
 // answered looks at an answer when it is first seen: its writer had no other.

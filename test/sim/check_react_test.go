@@ -11,6 +11,12 @@ func (s *story) reacts(n *storyNode, isNew bool) {
 	s.add(Reacts{Moment: s.moment(n), Hook: "answer", New: isNew, Place: n.has.Clone()})
 }
 
+// reactsAgain has it begin with what comes on a disk that was lost, although its
+// authority had answered.
+func (s *story) reactsAgain(n *storyNode) {
+	s.add(Reacts{Moment: s.moment(n), Hook: "answer", New: true, Lost: true, Place: n.has.Clone()})
+}
+
 // reply is the hook's answer to an update.
 func (s *story) reply(n *storyNode, to Update) Update {
 	u := replyTo(n, to)
@@ -92,6 +98,44 @@ var reactCases = []historyCase{
 		s.crash(n, len(n.order), false, s.newOrigin())
 		s.reacts(n, false)
 		s.reply(n, u)
+		return s.finish()
+	}},
+
+	{"a disk is lost, and what came before all that was answered is left out", "", 3, func(s *story) *History {
+		n := s.nodes[0]
+		s.reacts(n, true)
+		s.publish(s.nodes[1], "hot/1", "")
+		s.publish(s.nodes[1], "other", "")
+		s.publish(s.nodes[1], "other", "")
+		u := s.publish(s.nodes[1], "hot/1", "")
+		s.catchUp(n, 9)
+		s.reply(n, u)
+		s.catchUp(s.nodes[2], 9)
+		s.crash(n, 0, true, s.newOrigin())
+		s.catchUp(n, 9)
+		s.reactsAgain(n)
+		return s.finish()
+	}},
+	{"a disk is lost, and what came after all that was answered is left out", "C10", 3, func(s *story) *History {
+		n := s.nodes[0]
+		s.reply(n, asked(s, n))
+		s.catchUp(s.nodes[2], 9)
+		s.end(n, true)
+		n.retain(nil)
+		s.publish(s.nodes[1], "other", "")
+		s.publish(s.nodes[1], "other", "")
+		s.publish(s.nodes[1], "hot/1", "")
+		s.open(n, s.newOrigin())
+		s.catchUp(n, 9)
+		s.reactsAgain(n)
+		return s.finish()
+	}},
+	{"a disk is lost before anything was answered", "", 3, func(s *story) *History {
+		n := s.nodes[0]
+		asked(s, n)
+		s.crash(n, 0, true, s.newOrigin())
+		s.catchUp(n, 9)
+		s.reacts(n, true)
 		return s.finish()
 	}},
 

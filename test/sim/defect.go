@@ -52,6 +52,7 @@ const (
 	PlaceFirst                 // a reaction's place is committed, and then its answer
 	PlaceForgotten             // places of reactions are kept in memory
 	AnswersIgnored             // whether a trigger was answered is not looked up
+	LostPlaceAtEnd             // a reaction whose place was lost leaves out all that is there
 	ReportsIgnored             // a node says that it is converged, whatever it was told of
 
 	defectsEnd
@@ -63,7 +64,7 @@ var defectNames = [defectsEnd]string{
 	"repair ignored", "applied twice", "published twice", "false unchanged", "feed by origin", "held delivered",
 	"arrival cursor", "cursor past page", "cursor goes back", "lost poll advances", "at_least ignored", "view by arrival",
 	"history by arrival", "clock refusal ignored", "half batches", "freeze ignored", "retraction forgotten", "republish forgotten",
-	"republish twice", "place first", "place forgotten", "answers ignored", "reports ignored",
+	"republish twice", "place first", "place forgotten", "answers ignored", "lost place at end", "reports ignored",
 }
 
 // sendBeforeSync is how long after a commit its sync comes with that defect.

@@ -48,6 +48,7 @@ var plantings = []struct {
 	{PlaceFirst, Crashes | TornTails, "C10"},
 	{PlaceForgotten, Crashes, "C10"},
 	{AnswersIgnored, Restores, "C10"}, // with a node for each authority: else another one's answer shows it
+	{LostPlaceAtEnd, DiskLosses | Partitions, "C10"},
 	{ReportsIgnored, SlowLinks | Partitions, "C9"},
 }
 

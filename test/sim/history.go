@@ -108,12 +108,13 @@ type Update struct {
 }
 
 // Reacts is a hook that begins in a life of a node, with what is beyond a place. New
-// says that the node had no place of it.
+// says that the node had no place of it, and Lost that its authority had answered
+// under that name all the same.
 type Reacts struct {
 	Moment
-	Hook  string
-	New   bool
-	Place chain.Frontier
+	Hook      string
+	New, Lost bool
+	Place     chain.Frontier
 }
 
 // Froze is a chain that a node stopped after a seq.

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -114,13 +115,18 @@ func (r *reactor) step() {
 // begin finds the place. One that is new is durable before anything is done.
 func (r *reactor) begin() {
 	p := r.p
-	way, from, _, err := core.OpenReaction(core.ReactionConfig{
+	way, from, _, err := core.OpenReaction(context.Background(), core.ReactionConfig{
 		Archive: p.archive, Authority: p.m.authority, Hook: r.name, Prefix: r.prefix, FromStart: r.start,
 	})
 	p.must(err)
+	if p.w.has(LostPlaceAtEnd) && from == core.FromAnswers {
+		maps.Copy(way.Place().Frontier, p.archive.Frontier())
+	}
 	began := func(core.Settled) {
 		r.way = way
-		p.w.record(Reacts{Moment: p.moment(), Hook: r.name, New: from != core.GoesOn, Place: way.Place().Frontier.Clone()})
+		p.w.record(Reacts{
+			Moment: p.moment(), Hook: r.name, New: from != core.GoesOn, Lost: from == core.FromAnswers, Place: way.Place().Frontier.Clone(),
+		})
 		p.w.note("reacts", p.m.index, uint64(from), uint64(len(way.Place().Frontier)))
 		p.w.say(p.m.index, "reaction %s begins as %d", r.name, from)
 	}

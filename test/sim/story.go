@@ -26,7 +26,7 @@ func Concerning(h *History, v Violation) []string {
 		case Ended:
 			add(e.Moment, "ends, disk lost: %v", e.Lost)
 		case Reacts:
-			add(e.Moment, "hook %s begins, new: %v, with what is beyond %v", e.Hook, e.New, e.Place)
+			add(e.Moment, "hook %s begins, new: %v, lost: %v, with what is beyond %v", e.Hook, e.New, e.Lost, e.Place)
 		case Froze:
 			add(e.Moment, "freezes %s after %d", e.Origin, e.After)
 		case Sent:

@@ -26,6 +26,10 @@ type Problem struct {
 	Floor string `json:"floor,omitempty"`
 }
 
+// FieldPath is the field of a CodeNotFound that is about the path itself, not about
+// what is named in it: there is no such call.
+const FieldPath = "path"
+
 // Progress is how far a node's first catch-up is, in updates.
 type Progress struct {
 	Have uint64 `json:"have"`
