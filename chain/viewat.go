@@ -96,14 +96,25 @@ func (a *Archive) seqUntil(o Origin, most Seq, last Stamp) (Seq, error) {
 
 // Past is what two frontiers cover and all that this depends on, as far as it is
 // applied here. The second is causally closed, as those of Until are. What is read
-// is what the answer covers beyond that.
+// is what the answer covers beyond that; where a freeze takes some of it back
+// meanwhile, anew.
 func (a *Archive) Past(ctx context.Context, of, closed Frontier) (Frontier, error) {
+	for {
+		applied := a.Frontier()
+		past, err := a.past(ctx, applied, of, closed)
+		if err == nil || a.Frontier().Covers(applied) {
+			return past, err
+		}
+	}
+}
+
+func (a *Archive) past(ctx context.Context, applied, of, closed Frontier) (Frontier, error) {
 	type span struct {
 		origin   Origin
 		from, to Seq
 	}
 	var unread []span
-	applied, out := a.Frontier(), Frontier{}
+	out := Frontier{}
 	maps.Copy(out, closed)
 	reach := func(id ID) {
 		if to := min(id.Seq, applied[id.Origin]); to > out[id.Origin] {

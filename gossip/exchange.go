@@ -60,7 +60,8 @@ type Ledger interface {
 	// what is synced.
 	Serve(o chain.Origin, from chain.Seq, size int) ([][]byte, error)
 	// Await waits until the writer loop has taken all that came from a peer, or the
-	// ledger takes nothing any more. Runs of that peer are verified after it, and so
+	// ledger takes nothing any more, but not for longer than a moment: for other
+	// frames wait behind these. Runs of that peer are verified after it, and so
 	// together with what comes meanwhile.
 	Await(from chain.Origin)
 	// Accept queues verified runs for the writer loop and waits while its queue

@@ -80,6 +80,9 @@ func (x *Exchange) take(l *linkLoop, in *inQueue) error {
 	}
 }
 
+// errStrangerGone ends a stream whose peer went before its turn.
+var errStrangerGone = errors.New("a stranger went before its turn")
+
 // takeNext handles the next frame, which there is, once the ledger has come to what the
 // last one brought and it is this peer's turn: what comes meanwhile is verified with it.
 func (x *Exchange) takeNext(l *linkLoop, in *inQueue) error {
@@ -87,7 +90,11 @@ func (x *Exchange) takeNext(l *linkLoop, in *inQueue) error {
 	if in.bringsRuns() {
 		x.ledger.Await(peer)
 	}
-	defer x.turn(peer)()
+	end, ok := x.turn(peer, in.over)
+	if !ok {
+		return errStrangerGone
+	}
+	defer end()
 	f, hints, err := x.check(l, in)
 	if err != nil {
 		return err

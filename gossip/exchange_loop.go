@@ -124,7 +124,11 @@ func (x *Exchange) carryOut(out Effects) {
 
 // readLog reads the log for a peer.
 func (x *Exchange) readLog(r Read) {
-	defer x.turn(r.Peer)()
+	end, ok := x.turn(r.Peer, x.leaving)
+	if !ok {
+		return
+	}
+	defer end()
 	select {
 	case x.reads <- struct{}{}:
 	case <-x.quit:
@@ -141,7 +145,11 @@ func (x *Exchange) readLog(r Read) {
 
 // readEvidence reads what ended a chain, for a peer.
 func (x *Exchange) readEvidence(r ReadEvidence) {
-	defer x.turn(r.Peer)()
+	end, ok := x.turn(r.Peer, x.leaving)
+	if !ok {
+		return
+	}
+	defer end()
 	select {
 	case x.reads <- struct{}{}:
 	case <-x.quit:

@@ -14,6 +14,7 @@ type inQueue struct {
 
 	some chan struct{} // one place: there is something to take
 	room chan struct{} // one place: something was taken, or the queue is closed
+	over chan struct{} // closed when no more comes
 }
 
 type inFrame struct {
@@ -26,7 +27,7 @@ type inFrame struct {
 const inQueueBytes = 256 << 10
 
 func newInQueue() *inQueue {
-	return &inQueue{some: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	return &inQueue{some: make(chan struct{}, 1), room: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 func signal(c chan struct{}) {
@@ -56,11 +57,12 @@ func (q *inQueue) put(f Frame, size int) bool {
 	}
 }
 
-// end says why no more frames come.
+// end says why no more frames come. It is called once.
 func (q *inQueue) end(err error) {
 	q.mu.Lock()
 	q.err = err
 	q.mu.Unlock()
+	close(q.over)
 	signal(q.some)
 }
 

@@ -8,43 +8,34 @@ import (
 
 const (
 	// strangersRest is for how many times as long as they were worked for nobody
-	// works for strangers: of one processor they get an eighth.
+	// works for strangers.
 	strangersRest = 15
-	// strangersRestMost bounds one rest, and so how long a stranger waits for its
-	// turn among others.
-	strangersRestMost = time.Second
+	// strangersRestMost bounds one rest.
+	strangersRestMost = 10 * time.Second
 )
 
-// turn waits until a peer may be worked for, and returns what ends that. A member
-// may be at once. Strangers, of whom membership does not tell, are worked for one
-// after the other, with rests between: all that they send and ask for takes a small
-// part of the machine, however many they are and whatever it costs to look at. Most
-// strangers are nodes that have only just joined, and for no longer than it
-// takes to be told of them.
-func (x *Exchange) turn(peer chain.Origin) (end func()) {
+// turn waits until a peer may be worked for, and returns what ends that; it reports
+// false, and returns nothing, where over is closed before. A member may be worked for at
+// once. Strangers, of whom membership does not tell, are one after the other, with
+// rests between: to look at what they send and to read what they ask for takes a
+// sixteenth of a processor, however many they are and whatever it costs. A stranger that
+// waits goes on as soon as it is a member, and most strangers are nodes that have only
+// just joined.
+func (x *Exchange) turn(peer chain.Origin, over <-chan struct{}) (end func(), ok bool) {
 	for {
 		member, changed := x.membership(peer)
 		if member {
-			return func() {}
+			return func() {}, true
 		}
 		select {
 		case x.strangers <- struct{}{}:
 			began := time.Now()
 			return func() {
-				x.rest(min(strangersRest*time.Since(began), strangersRestMost))
-				<-x.strangers
-			}
+				time.AfterFunc(min(strangersRest*time.Since(began), strangersRestMost), func() { <-x.strangers })
+			}, true
 		case <-changed:
+		case <-over:
+			return nil, false
 		}
-	}
-}
-
-// rest waits, but not once the exchange ends.
-func (x *Exchange) rest(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-x.leaving:
 	}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"sync"
+	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -47,6 +48,10 @@ const (
 	// in cost; but one arrival of each may wait.
 	inboxQueue = 4 << 20
 	inboxBytes = 32 << 20
+	// awaitMost is for how long what a peer sends waits to be verified, where the
+	// writer does not come to what it sent before. Pings and answers wait behind it: it is below
+	// what peers are waited for.
+	awaitMost = 500 * time.Millisecond
 	// inboxTurn is what a peer has taken in one turn.
 	inboxTurn = 64 << 10
 )
@@ -100,16 +105,21 @@ func (i *inbox) offer(a *arrival) (wait <-chan struct{}, ok bool) {
 	return nil, true
 }
 
-// await waits until nothing of a peer waits any more, or the inbox is closed.
+// await waits until nothing of a peer waits any more, or the inbox is closed, for
+// awaitMost at most.
 func (i *inbox) await(from chain.Origin) {
-	for {
-		room := i.roomOf(from)
-		if room == nil {
-			return
-		}
+	room := i.roomOf(from)
+	if room == nil {
+		return
+	}
+	late := time.NewTimer(awaitMost)
+	defer late.Stop()
+	for ; room != nil; room = i.roomOf(from) {
 		select {
 		case <-room:
 		case <-i.quit:
+			return
+		case <-late.C:
 			return
 		}
 	}

@@ -118,8 +118,12 @@ func TestInboxIsAwaited(t *testing.T) {
 		require.NotNil(t, i.take())
 		<-came
 		require.True(t, i.put(&arrival{from: peer('a'), cost: 1}))
+		began := time.Now()
+		i.await(peer('a'))
+		require.Equal(t, awaitMost, time.Since(began), "a writer that stands still holds up nobody's pings")
 		i.close()
 		i.await(peer('a'))
+		require.Equal(t, awaitMost, time.Since(began))
 	})
 }
 

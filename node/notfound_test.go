@@ -27,7 +27,7 @@ func TestNotFoundIsSaidOnce(t *testing.T) {
 		"/v1/subjects/order/2":                      "this subject",
 		"/v1/history/order/2":                       "this subject",
 		"/v1/mesh/members/nobody":                   `"nobody"`,
-		"/v1/nothing":                               "nothing at this path",
+		"/v1/nothing":                               "no call at this path",
 	} {
 		method := "GET"
 		if strings.HasPrefix(path, "/v1/mesh/members/") {

@@ -56,7 +56,8 @@ var ErrReaction = errors.New("invalid reaction")
 // The place is kept under the hook's name (1 to 64 bytes) in the data directory. A
 // new name begins with what is applied after React returned, and after the node was
 // ready, unless it is told [FromStart], or the authority has answered under it before,
-// as where the directory was lost: then it begins, on each chain, after the last update
+// as where the directory was lost, or another node of the authority ran the hook
+// first: then it begins, on each chain, after the last update
 // that was answered and all that answered ones depend on, and where that is nothing,
 // after the first in stitched order that was answered of all chains. So what came too
 // late for an answer gets one, and what got none on purpose is asked about again. Under

@@ -161,7 +161,7 @@ func (c *publishCmd) one(s *session, d client.Draft) error {
 // inDoubt says what to do about a publish that may have happened.
 func inDoubt(s *session, err error, key string) error {
 	if errors.Is(err, client.ErrInDoubt) {
-		s.say("it was sent, so it may be published: repeat it to the same endpoint with --key %s", key)
+		s.say("it was sent, so it may be published: repeat it to that endpoint alone with --key %s", key)
 	}
 	return err
 }

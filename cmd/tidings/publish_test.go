@@ -37,7 +37,7 @@ func TestPublishGoesOnOnlyIfNothingWasSent(t *testing.T) {
 		second := newFake(t, answers(201, receipt))
 		first := newFake(t, step)
 		call(t, "publish", "a", `{}`, "--key", "k-7", "--timeout", "300ms", "--endpoints", first.server.URL+","+second.server.URL).
-			want(t, exitUnreachable, "", "it may be published: repeat it to the same endpoint with --key k-7")
+			want(t, exitUnreachable, "", "it may be published: repeat it to that endpoint alone with --key k-7")
 		if n := len(second.requests()); n != 0 {
 			t.Errorf("%s: the second endpoint got %d requests", name, n)
 		}

@@ -39,7 +39,7 @@ type Draft struct {
 // goes to another endpoint only while nothing was sent, or where the node refused it
 // because it shuts down: otherwise it repeats itself at the same one, by the key, for
 // as long as Config.Timeout. An error that is ErrInDoubt says that it may have
-// happened; repeat it to the same endpoint with the same key.
+// happened; repeat it to that endpoint alone with the same key.
 func (c *Client) Publish(ctx context.Context, d Draft) (*Receipt, error) {
 	if d.Key == "" {
 		d.Key = rand.Text()
@@ -150,11 +150,13 @@ func (c *Client) Deliver(ctx context.Context, r Request) (*Answer, error) {
 	}
 }
 
-// offer asks each endpoint once, until one does not leave it to another. Nobody took
-// anything where the answer is that a node leaves: the last that did, or the one of
-// the round before, which bounds this one.
+// offer asks each endpoint once, until one does not leave it to another: for it shuts
+// down, or is of another authority than the draft names. Nobody took anything where the
+// answer is that a node leaves: the last that did, or the one of the round before, which
+// bounds this one.
 func (c *Client) offer(ctx context.Context, r Request, before *Answer, end time.Time) (*Answer, error) {
 	var lost []error
+	var wrong *Answer // of a node of another authority than the draft names: the one that is meant may be another endpoint
 	leaving := before
 	for _, e := range c.pool.order() {
 		until := end
@@ -169,11 +171,11 @@ func (c *Client) offer(ctx context.Context, r Request, before *Answer, end time.
 			c.failed(e, a.Err(), a.retryAfter())
 			leaving = a
 			continue
+		case err == nil && errors.Is(a.Err(), ErrWrongAuthority):
+			wrong = a
+			continue
 		case err == nil:
 			c.answered(e)
-			if leaving != nil && errors.Is(a.Err(), ErrWrongAuthority) {
-				continue // the one that is meant may come back
-			}
 			return a, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -184,8 +186,11 @@ func (c *Client) offer(ctx context.Context, r Request, before *Answer, end time.
 			return nil, &UnreachableError{Lost: lost, Sent: true}
 		}
 	}
-	if leaving != nil {
+	switch {
+	case leaving != nil:
 		return leaving, nil
+	case wrong != nil:
+		return wrong, nil
 	}
 	return nil, &UnreachableError{Lost: lost}
 }

@@ -92,7 +92,7 @@ func TestPublishLeavesANodeThatShutsDown(t *testing.T) {
 		"it comes back":             {[]step{closing, receipt}, nil, [2]int{2, 0}, time.Second, 1, 2},
 		"both leave, and one comes": {[]step{closing, closing}, []step{closing, receipt}, [2]int{2, 2}, time.Second, 1, 3},
 		"another authority's is no stand-in": {
-			[]step{closing, receipt}, []step{refuses(409, "wrong_authority")}, [2]int{2, 2}, time.Second, 1, 1,
+			[]step{closing, receipt}, []step{refuses(409, "wrong_authority")}, [2]int{2, 1}, time.Second, 1, 1,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,6 +131,22 @@ func TestPublishLeavesANodeThatShutsDown(t *testing.T) {
 			require.NotErrorIs(t, err, ErrUnreachable)
 			require.InDelta(t, 9, time.Since(began).Seconds(), 1, names)
 		}
+	})
+	inBubble(t, func(t *testing.T, w *web) {
+		// One of another authority does not take its place for what comes later.
+		first := w.script("a", closing, receipt)
+		w.script("b", refuses(409, "wrong_authority"))
+		c := w.client(nil, "a", "b")
+		for range 3 {
+			_, err := c.Publish(t.Context(), draft)
+			require.NoError(t, err)
+			time.Sleep(time.Minute)
+		}
+		require.Len(t, first.requests(), 4)
+		_, err := w.client(nil, "b", "nobody", "a").Publish(t.Context(), draft)
+		require.NoError(t, err, "the one that is meant is another endpoint")
+		_, err = w.client(nil, "b", "nobody").Publish(t.Context(), draft)
+		require.ErrorIs(t, err, ErrWrongAuthority)
 	})
 	inBubble(t, func(t *testing.T, w *web) {
 		// It goes, and leaves its refusal standing.
