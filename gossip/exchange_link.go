@@ -57,6 +57,7 @@ func (x *Exchange) serve(link FrameStream) {
 		x.meters.refuse(bad.reason)
 		x.closings.warn(x.log, peer, bad.reason, bad.err)
 	}
+	x.linger(peer)
 }
 
 // refusal is why what a peer sent ended its stream.

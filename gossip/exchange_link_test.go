@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -40,10 +41,14 @@ func TestStrangersAreForgotten(t *testing.T) {
 		defer x.Close()
 		member := chain.Origin{1, 1}
 		x.membersChanged([]Member{{Origin: member, Status: StatusAlive}})
+		began := time.Now()
 		for i := range 1000 {
 			x.serve(endedStream{chain.Origin{2, byte(i), byte(i >> 8)}})
 		}
+		require.Equal(t, 1000*strangersLinger, time.Since(began), "each keeps its place for a while")
+		began = time.Now()
 		x.serve(endedStream{member})
+		require.Zero(t, time.Since(began))
 		var peers []PeerState
 		x.ask(func(At) { peers = x.engine.Peers() })
 		require.Len(t, peers, 1)

@@ -12,6 +12,9 @@ const (
 	strangersRest = 15
 	// strangersRestMost bounds one rest.
 	strangersRestMost = 10 * time.Second
+	// strangersLinger is for how long a stranger's stream that has ended keeps its
+	// place among those that a node has: it bounds how often they come and go.
+	strangersLinger = 2 * time.Second
 )
 
 // turn waits until a peer may be worked for, and returns what ends that; it reports
@@ -36,6 +39,25 @@ func (x *Exchange) turn(peer chain.Origin, over <-chan struct{}) (end func(), ok
 		case <-changed:
 		case <-over:
 			return nil, false
+		}
+	}
+}
+
+// linger keeps the place of a stream that has ended, if its peer is a stranger.
+func (x *Exchange) linger(peer chain.Origin) {
+	timer := time.NewTimer(strangersLinger)
+	defer timer.Stop()
+	for {
+		member, changed := x.membership(peer)
+		if member {
+			return
+		}
+		select {
+		case <-timer.C:
+			return
+		case <-x.leaving:
+			return
+		case <-changed:
 		}
 	}
 }
