@@ -49,6 +49,17 @@ func TestMadeUpChains(t *testing.T) {
 	}
 }
 
+// madeUp are heads of n chains that nobody has.
+func madeUp(n int) *gossip.Heads {
+	f := &gossip.Heads{}
+	for i := range n {
+		var o chain.Origin
+		binary.BigEndian.PutUint64(o[4:], uint64(i+1))
+		f.Heads = append(f.Heads, chain.ID{Origin: o, Seq: 1<<63 - 1})
+	}
+	return f
+}
+
 // While a peer has made up more chains than are looked through at each message, what
 // another has is asked for when they are looked through next, which is soon.
 func TestAskedForBesideMadeUpChains(t *testing.T) {
@@ -59,13 +70,7 @@ func TestAskedForBesideMadeUpChains(t *testing.T) {
 		e.PeerUp(at, p)
 		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
 	}
-	f := &gossip.Heads{}
-	for i := range 16_000 {
-		var o chain.Origin
-		binary.BigEndian.PutUint64(o[4:], uint64(i+1))
-		f.Heads = append(f.Heads, chain.ID{Origin: o, Seq: 1000})
-	}
-	e.Message(at, liar, f)
+	e.Message(at, liar, madeUp(16_000))
 	e.Take()
 	at.Mono += time.Millisecond
 	real := chain.Origin{3}
@@ -219,12 +224,7 @@ func BenchmarkBesideMadeUpChains(b *testing.B) {
 		e.PeerUp(at, p)
 		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
 	}
-	f := &gossip.Heads{}
-	for i := range 16_000 {
-		var o chain.Origin
-		binary.BigEndian.PutUint64(o[4:], uint64(i+1))
-		f.Heads = append(f.Heads, chain.ID{Origin: o, Seq: 1<<63 - 1})
-	}
+	f := madeUp(16_000)
 	b.Run("a message of another", func(b *testing.B) {
 		e.Message(at, liar, f)
 		e.Take()
