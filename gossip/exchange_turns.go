@@ -9,7 +9,7 @@ import (
 const (
 	// strangersRest is for how many times as long as they were worked for nobody
 	// works for strangers.
-	strangersRest = 15
+	strangersRest = 63
 	// strangersRestMost bounds one rest.
 	strangersRestMost = 10 * time.Second
 	// strangersLinger is for how long a stranger's stream that has ended keeps its
@@ -21,7 +21,8 @@ const (
 // false, and returns nothing, where over is closed before. A member may be worked for at
 // once. Strangers, of whom membership does not tell, are one after the other, with
 // rests between: to look at what they send and to read what they ask for takes a
-// sixteenth of a processor, however many they are and whatever it costs. A stranger that
+// sixty-fourth of a processor, however many they are and whatever it costs; to apply what
+// is accepted of it comes on top. A stranger that
 // waits goes on as soon as it is a member, and most strangers are nodes that have only
 // just joined.
 func (x *Exchange) turn(peer chain.Origin, over <-chan struct{}) (end func(), ok bool) {
