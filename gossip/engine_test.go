@@ -14,12 +14,7 @@ import (
 // from hearing of real ones, and leaves nothing behind.
 func TestMadeUpChains(t *testing.T) {
 	at := gossip.At{Mono: time.Second, Wall: 1_700_000_000_000}
-	liar, honest := chain.Origin{1}, chain.Origin{2}
-	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})
-	for _, p := range []chain.Origin{liar, honest} {
-		e.PeerUp(at, p)
-		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
-	}
+	e, liar, honest := besideALiar(at)
 	made := 0
 	for range 100 {
 		f := &gossip.Heads{}
@@ -49,6 +44,17 @@ func TestMadeUpChains(t *testing.T) {
 	}
 }
 
+// besideALiar is an engine with two peers.
+func besideALiar(at gossip.At) (e *gossip.Engine, liar, honest chain.Origin) {
+	liar, honest = chain.Origin{1}, chain.Origin{2}
+	e = gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})
+	for _, p := range []chain.Origin{liar, honest} {
+		e.PeerUp(at, p)
+		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
+	}
+	return e, liar, honest
+}
+
 // madeUp are heads of n chains that nobody has.
 func madeUp(n int) *gossip.Heads {
 	f := &gossip.Heads{}
@@ -64,12 +70,7 @@ func madeUp(n int) *gossip.Heads {
 // another has is asked for when they are looked through next, which is soon.
 func TestAskedForBesideMadeUpChains(t *testing.T) {
 	at := gossip.At{Mono: time.Second}
-	liar, honest := chain.Origin{1}, chain.Origin{2}
-	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})
-	for _, p := range []chain.Origin{liar, honest} {
-		e.PeerUp(at, p)
-		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
-	}
+	e, liar, honest := besideALiar(at)
 	e.Message(at, liar, madeUp(16_000))
 	e.Take()
 	at.Mono += time.Millisecond
@@ -218,12 +219,7 @@ func TestQuestionsOfADeafPeer(t *testing.T) {
 // between others.
 func BenchmarkBesideMadeUpChains(b *testing.B) {
 	at := gossip.At{Mono: time.Second}
-	liar, honest := chain.Origin{1}, chain.Origin{2}
-	e := gossip.NewEngine(at, gossip.EngineConfig{Self: chain.Origin{9}})
-	for _, p := range []chain.Origin{liar, honest} {
-		e.PeerUp(at, p)
-		e.Message(at, p, &gossip.Hello{Version: gossip.Version, Epoch: 1})
-	}
+	e, liar, honest := besideALiar(at)
 	f := madeUp(16_000)
 	b.Run("a message of another", func(b *testing.B) {
 		e.Message(at, liar, f)

@@ -122,19 +122,29 @@ func (x *Exchange) carryOut(out Effects) {
 	}
 }
 
+// reading waits until the log may be read for a peer, and returns what ends that; it
+// reports false once the exchange ends.
+func (x *Exchange) reading(peer chain.Origin) (end func(), ok bool) {
+	done, ok := x.turn(peer, x.leaving)
+	if !ok {
+		return nil, false
+	}
+	select {
+	case x.reads <- struct{}{}:
+		return func() { <-x.reads; done() }, true
+	case <-x.quit:
+		done()
+		return nil, false
+	}
+}
+
 // readLog reads the log for a peer.
 func (x *Exchange) readLog(r Read) {
-	end, ok := x.turn(r.Peer, x.leaving)
+	end, ok := x.reading(r.Peer)
 	if !ok {
 		return
 	}
 	defer end()
-	select {
-	case x.reads <- struct{}{}:
-	case <-x.quit:
-		return
-	}
-	defer func() { <-x.reads }()
 	runs, rest, err := ReadRanges(x.ledger.Serve, r.Ranges, r.Bytes)
 	if err != nil {
 		x.meters.refuse("log")
@@ -145,17 +155,11 @@ func (x *Exchange) readLog(r Read) {
 
 // readEvidence reads what ended a chain, for a peer.
 func (x *Exchange) readEvidence(r ReadEvidence) {
-	end, ok := x.turn(r.Peer, x.leaving)
+	end, ok := x.reading(r.Peer)
 	if !ok {
 		return
 	}
 	defer end()
-	select {
-	case x.reads <- struct{}{}:
-	case <-x.quit:
-		return
-	}
-	defer func() { <-x.reads }()
 	b, err := x.ledger.Evidence(r.Origin)
 	if err != nil {
 		x.meters.refuse("log")

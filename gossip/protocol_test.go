@@ -77,7 +77,7 @@ func TestProtocolTimers(t *testing.T) {
 	span := func(a, b time.Duration) string { return a.String() + " to " + b.String() }
 	want := map[string]string{
 		"ping": pingEvery.String(), "beacon": beaconEvery.String(), "grace": span(graceLeast, graceMost), "dependency grace": span(graceLeast, depGraceMost),
-		"pull timeout": pullTimeout.String(), "slow": slowFor.String(), "refused": refusedFor.String(), "hunt again": huntAgain.String(), "look again": wantsEach.String(), "quiet": quietFor.String(),
+		"pull timeout": pullTimeout.String(), "slow": slowFor.String(), "refused": refusedFor.String(), "hunt again": huntAgain.String(), "look again": wantsEach.String(), "rest of strangers": fmt.Sprintf("%d times, %s at most", strangersRest, strangersRestMost), "place of a stranger": strangersLinger.String(), "quiet": quietFor.String(),
 		"digest timeout": digestTimeout.String(), "digest backoff": span(quietFor, digestBackoff), "digest under load": digestLatest.String(),
 		"live": liveFor.String(), "settled": settledAfter.String(), "pause": pausedFor.String(),
 	}

@@ -155,10 +155,6 @@ func (w *writer) run() {
 		}
 		w.credit = w.core.Share()
 		timer.Reset(w.core.Idle())
-		outbox := w.outbox
-		if !w.open {
-			outbox = nil
-		}
 		select {
 		case <-w.quit:
 			w.drain()
@@ -167,14 +163,10 @@ func (w *writer) run() {
 			w.mayAppend()
 		case f := <-w.calls:
 			f()
-		case p := <-outbox:
-			b := batch{}
-			b.draft(p)
-			w.drafts(b)
+		case p := <-w.appends():
+			w.drafts(draftFirst(p))
 		case s := <-w.settles:
-			b := batch{}
-			b.settle(s)
-			w.drafts(b)
+			w.drafts(settleFirst(s))
 		case <-w.inbox.some:
 		case <-timer.C:
 		}
@@ -182,6 +174,14 @@ func (w *writer) run() {
 }
 
 func (w *writer) mayAppend() { w.open, w.appendable = true, nil }
+
+// appends is where drafts come from: nothing does until the own chain may be appended to.
+func (w *writer) appends() <-chan *Ack {
+	if !w.open {
+		return nil
+	}
+	return w.outbox
+}
 
 // batch is what one round of the loop works on.
 type batch struct {
@@ -197,6 +197,10 @@ func (b *batch) draft(p *Ack) {
 	b.drafts, b.Drafts = append(b.drafts, p), append(b.Drafts, p.prepared)
 	b.size += p.prepared.Size()
 }
+
+// draftFirst and settleFirst are batches that begin with what ended a wait.
+func draftFirst(p *Ack) (b batch)       { b.draft(p); return b }
+func settleFirst(s *settling) (b batch) { b.settle(s); return b }
 
 func (b *batch) arrive(a *arrival) {
 	if a.freeze != nil {
@@ -235,19 +239,11 @@ func (w *writer) rest(took time.Duration) {
 	}
 	timer := time.NewTimer(min(restTimes*took, restMost))
 	defer timer.Stop()
-	outbox := w.outbox
-	if !w.open {
-		outbox = nil
-	}
 	select {
-	case p := <-outbox:
-		b := batch{}
-		b.draft(p)
-		w.drafts(b)
+	case p := <-w.appends():
+		w.drafts(draftFirst(p))
 	case s := <-w.settles:
-		b := batch{}
-		b.settle(s)
-		w.drafts(b)
+		w.drafts(settleFirst(s))
 	case <-w.quit:
 	case <-timer.C:
 	}
@@ -256,10 +252,7 @@ func (w *writer) rest(took time.Duration) {
 // gather adds the drafts and reactions that wait to a batch; with an end it waits
 // until then for company.
 func (w *writer) gather(b *batch, end <-chan time.Time) {
-	outbox := w.outbox
-	if !w.open {
-		outbox = nil
-	}
+	outbox := w.appends()
 	for len(b.drafts) < maxBatchDrafts && b.size < maxBatchBytes {
 		select {
 		case p := <-outbox:
