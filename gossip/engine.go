@@ -124,6 +124,7 @@ type Engine struct {
 	accepts   map[uint64]accept
 	holds     clockHolds
 	nextID    uint64
+	phase     time.Duration // of its rounds: see nextRound
 	dirty     bool          // a head changed since the last beacon
 	beaconAt  time.Duration // when the next beacon is due, if dirty
 
@@ -140,7 +141,7 @@ func NewEngine(at At, c EngineConfig) *Engine {
 	e := &Engine{
 		self: c.Self, epoch: c.Epoch, durable: c.Durable, limits: c.Limits.withDefaults(), at: at,
 		chains: map[chain.Origin]*chainState{}, peers: map[chain.Origin]*peer{}, accepts: map[uint64]accept{},
-		root: c.Root, wantDue: never, catchingUp: true,
+		root: c.Root, phase: phaseOf(c.Self), wantDue: never, catchingUp: true,
 	}
 	e.own = e.chain(c.Self)
 	e.keep(e.own)

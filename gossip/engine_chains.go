@@ -185,7 +185,7 @@ func (e *Engine) raise(h chain.Head) {
 	e.recent.touch(c)
 	e.changedAt = e.at.Mono
 	if !e.dirty {
-		e.dirty, e.beaconAt = true, e.at.Mono+beaconEvery
+		e.dirty, e.beaconAt = true, e.nextRound()
 	}
 	e.cover(c)
 	if c == e.own {

@@ -119,7 +119,7 @@ func (p *peer) live(now time.Duration) bool { return p.ready() && now-p.heardAt 
 func (e *Engine) sendPings() {
 	for _, p := range e.ranked {
 		if p.ready() && e.at.Mono >= p.clock.pingAt {
-			p.clock.pingAt = e.at.Mono + pingEvery
+			p.clock.pingAt = e.nextPing(p)
 			if p.queue.room() {
 				e.sendPing(p)
 			}

@@ -83,7 +83,7 @@ func (e *Engine) PeerUp(at At, origin chain.Origin) {
 		e.down(p)
 	}
 	p.up, p.heardAt = true, at.Mono
-	p.clock.reset(at.Mono + pingEvery)
+	p.clock.reset(e.nextPing(p))
 	p.vec.reset(at.Mono)
 	p.queue.reset()
 	p.pullBytes = min(pullFirst, e.limits.PullBytes)
