@@ -320,7 +320,8 @@ func (l *Ledger) flushChains() {
 		l.tx.effects.Heads = append(l.tx.effects.Heads, change)
 		l.writeChain(c)
 	}
-	if len(l.tx.chains) > 0 {
+	if l.subjects != l.noted {
+		l.noted = l.subjects
 		l.tx.batch.Set(noteSubjects, wire.AppendUint(nil, l.subjects))
 	}
 }

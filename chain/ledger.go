@@ -35,6 +35,7 @@ type Ledger struct {
 	sync     Root // over received heads
 	root     Root // over applied heads and freezes
 	subjects uint64
+	noted    uint64 // of subjects, by the store or this batch
 
 	// blocked are the chains that wait, by the origin of what they wait for.
 	blocked map[Origin]map[*chainState]bool

@@ -89,6 +89,7 @@ func (l *Ledger) load() error {
 		if err := d.End(); err != nil {
 			return fmt.Errorf("count of subjects: %w: %w", ErrCorrupt, err)
 		}
+		l.noted = l.subjects
 	}
 	return l.loadWaiting()
 }
