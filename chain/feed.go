@@ -44,8 +44,7 @@ func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool)
 		page.Cursor.Frontier = Frontier{}
 	}
 	applied = page.tell(told, applied)
-	since.Frontier = page.Cursor.Frontier.Clone()
-	for o, seq := range since.Frontier {
+	for o, seq := range page.Cursor.Frontier {
 		if seq > applied[o] && !slices.Contains(page.Behind, o) {
 			page.Behind = append(page.Behind, o)
 		}
@@ -53,7 +52,7 @@ func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool)
 	slices.SortFunc(page.Behind, Origin.Compare)
 	m := &merge{archive: a}
 	for o, seq := range applied {
-		seen := since.Frontier[o]
+		seen := page.Cursor.Frontier[o]
 		if seq <= seen {
 			continue
 		}

@@ -100,8 +100,9 @@ func (n *Node) Changes(ctx context.Context, options ...ChangesOption) iter.Seq2[
 		open, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(n.open, cancel)()
+		f := follower{n: n, filter: c.filter, limit: c.limit}
 		for ctx.Err() == nil {
-			batch, err := n.next(open, cursor, &c)
+			batch, err := f.next(open, cursor)
 			if err == nil && batch == nil {
 				continue // ctx has ended
 			}
@@ -113,23 +114,42 @@ func (n *Node) Changes(ctx context.Context, options ...ChangesOption) iter.Seq2[
 	}
 }
 
+// follower is one consumer of the feed.
+type follower struct {
+	n      *Node
+	filter chain.Filter
+	limit  int
+	// seen is the version of the archive at which the consumer was up to date. Until
+	// it has another one there is nothing to look for: each look costs something for
+	// each chain.
+	seen     uint64
+	upToDate bool
+}
+
 // next is the first batch after a cursor that has something, for which it waits
 // until ctx ends: then it is nil.
-func (n *Node) next(ctx context.Context, since chain.Cursor, c *changes) (*Batch, error) {
+func (f *follower) next(ctx context.Context, since chain.Cursor) (*Batch, error) {
+	archive := f.n.archive
 	for ctx.Err() == nil {
-		watch := n.archive.WatchFeed(since, c.filter)
-		batch, err := backend{n}.Changes(since, c.filter, c.limit)
-		if err == nil && !batch.Found() {
-			if since = batch.Cursor; batch.UpToDate && watch.Wait(ctx) == nil {
-				since = watch.Cursor()
+		if version := archive.Version(); !f.upToDate || version != f.seen {
+			batch, err := backend{f.n}.Changes(since, f.filter, f.limit)
+			if err != nil {
+				return nil, err
 			}
-			watch.Stop()
+			f.seen, f.upToDate = version, batch.UpToDate
+			if batch.Found() {
+				return batch, nil
+			}
+			since = batch.Cursor
 			continue
 		}
+		watch := archive.WatchFeed(since, f.filter)
+		if archive.Version() == f.seen && watch.Wait(ctx) == nil {
+			since = watch.Cursor()
+		}
 		watch.Stop()
-		return batch, err
 	}
-	if n.open.Err() != nil {
+	if f.n.open.Err() != nil {
 		return nil, chain.ErrClosed
 	}
 	return nil, nil
