@@ -21,9 +21,8 @@ type FrameStream interface {
 	// ReadFrame returns the next frame, in buf if it fits. A nil buf makes the
 	// frame the caller's for good.
 	ReadFrame(buf []byte) ([]byte, error)
-	// WriteFrames writes frames in order, compressed if that pays and compress
-	// says so. It only reads them.
-	WriteFrames(frames [][]byte, compress bool) error
+	// WriteFrames writes frames in order.
+	WriteFrames(frames []*OutFrame) error
 	Close() error
 }
 

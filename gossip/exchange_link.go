@@ -273,24 +273,19 @@ func (x *Exchange) learnKey(r *chain.Run) {
 	}
 }
 
-// outFrame is an encoded frame. Its bytes are shared by all that it goes to.
-type outFrame struct {
-	bytes    []byte
-	size     int // what the engine accounts it by
-	compress bool
-}
-
 // outQueue holds what waits for a stream's writer. The engine's accounting
 // bounds it.
 type outQueue struct {
-	mu      sync.Mutex // protects frames
-	frames  []outFrame
+	mu      sync.Mutex // protects frames and size
+	frames  []*OutFrame
+	size    int           // as the engine accounts them
 	changed chan struct{} // one place
 }
 
-func (q *outQueue) put(f outFrame) {
+func (q *outQueue) put(f *OutFrame, size int) {
 	q.mu.Lock()
 	q.frames = append(q.frames, f)
+	q.size += size
 	q.mu.Unlock()
 	select {
 	case q.changed <- struct{}{}:
@@ -298,12 +293,12 @@ func (q *outQueue) put(f outFrame) {
 	}
 }
 
-func (q *outQueue) take() []outFrame {
+func (q *outQueue) take() (frames []*OutFrame, size int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	frames := q.frames
-	q.frames = nil
-	return frames
+	frames, size = q.frames, q.size
+	q.frames, q.size = nil, 0
+	return frames, size
 }
 
 // write writes what is queued until the stream ends. A failure to write closes
@@ -316,25 +311,18 @@ func (x *Exchange) write(l *linkLoop, ended <-chan struct{}) {
 		case <-ended:
 			return
 		}
-		for frames := l.queue.take(); len(frames) > 0; {
-			var payloads [][]byte
-			size := 0
-			n := 0
-			for n < len(frames) && frames[n].compress == frames[0].compress {
-				payloads = append(payloads, frames[n].bytes)
-				size += frames[n].size
-				n++
-			}
-			if err := l.link.WriteFrames(payloads, frames[0].compress); err != nil {
-				l.link.Close()
-				return
-			}
-			frames = frames[n:]
-			x.post(func(at At) {
-				if x.links[peer] == l {
-					x.engine.Wrote(at, peer, size)
-				}
-			})
+		frames, size := l.queue.take()
+		if len(frames) == 0 {
+			continue
 		}
+		if err := l.link.WriteFrames(frames); err != nil {
+			l.link.Close()
+			return
+		}
+		x.post(func(at At) {
+			if x.links[peer] == l {
+				x.engine.Wrote(at, peer, size)
+			}
+		})
 	}
 }

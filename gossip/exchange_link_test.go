@@ -27,7 +27,7 @@ type endedStream struct{ peer chain.Origin }
 func (s endedStream) Peer() chain.Origin             { return s.peer }
 func (endedStream) PeerKey() ed25519.PublicKey       { return nil }
 func (endedStream) ReadFrame([]byte) ([]byte, error) { return nil, errors.New("ended") }
-func (endedStream) WriteFrames([][]byte, bool) error { return nil }
+func (endedStream) WriteFrames([]*OutFrame) error    { return nil }
 func (endedStream) Close() error                     { return nil }
 
 // Nodes that membership never tells of, each with a new key, leave nothing

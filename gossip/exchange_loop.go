@@ -98,11 +98,11 @@ func (x *Exchange) carryOut(out Effects) {
 		}
 	}
 	for _, s := range out.Send {
-		f := outFrame{bytes: AppendFrame(make([]byte, 0, s.Size), s.Frame), size: s.Size, compress: updatesIn(s.Frame) >= compressFrom}
+		f := NewOutFrame(AppendFrame(make([]byte, 0, s.Size), s.Frame), updatesIn(s.Frame) >= compressFrom)
 		for _, to := range s.To {
 			if l := x.links[to]; l != nil {
-				x.meters.count(directionOut, s.Frame.Kind(), len(f.bytes))
-				l.queue.put(f)
+				x.meters.count(directionOut, s.Frame.Kind(), len(f.Payload()))
+				l.queue.put(f, s.Size)
 			}
 		}
 	}

@@ -430,9 +430,9 @@ func (s *scripted) ReadFrame([]byte) ([]byte, error) {
 	}
 }
 
-func (s *scripted) WriteFrames(frames [][]byte, _ bool) error {
+func (s *scripted) WriteFrames(frames []*gossip.OutFrame) error {
 	for _, f := range frames {
-		s.out <- f
+		s.out <- f.Payload()
 	}
 	return nil
 }

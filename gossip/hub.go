@@ -212,10 +212,10 @@ func (l *hubLink) ReadFrame([]byte) ([]byte, error) {
 	}
 }
 
-func (l *hubLink) WriteFrames(frames [][]byte, _ bool) error {
-	for _, b := range frames {
+func (l *hubLink) WriteFrames(frames []*OutFrame) error {
+	for _, f := range frames {
 		select {
-		case l.out <- b:
+		case l.out <- f.Payload():
 		case <-l.over.done:
 			return io.ErrClosedPipe
 		}

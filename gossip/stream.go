@@ -63,9 +63,8 @@ type Stream struct {
 	packed []byte // compressed payload being read, reused while small
 	readBy time.Time
 
-	writing sync.Mutex // held while frames are written; protects w, block and writeBy
+	writing sync.Mutex // held while frames are written; protects w and writeBy
 	w       *bufio.Writer
-	block   []byte // room for a compressed payload, kept while small
 	writeBy time.Time
 
 	mu     sync.Mutex // protects cause
@@ -196,25 +195,21 @@ func readStreamFrame(r io.Reader, buf, scratch []byte) (payload, kept []byte, er
 	}
 }
 
-// WriteFrames writes frames in order and returns once the kernel has them. With
-// compress each is sent as s2 where that makes it smaller. It waits while the
-// peer does not read, for StreamWriteTimeout without a frame done; then the
-// stream is closed. The payloads are only read, and may be shared.
-func (s *Stream) WriteFrames(payloads [][]byte, compress bool) error {
+// WriteFrames writes frames in order and returns once the kernel has them. It
+// waits while the peer does not read, for StreamWriteTimeout without a frame
+// done; then the stream is closed.
+func (s *Stream) WriteFrames(frames []*OutFrame) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	for _, payload := range payloads {
+	for _, f := range frames {
 		if now := time.Now(); now.Sub(s.writeBy) > deadlineSlack-StreamWriteTimeout {
 			s.writeBy = now.Add(StreamWriteTimeout)
 			if err := s.conn.SetWriteDeadline(s.writeBy); err != nil {
 				return s.fail(ReasonLost, err)
 			}
 		}
-		if err := writeStreamFrame(s.w, payload, compress, &s.block); err != nil {
+		if err := writeStreamFrame(s.w, f); err != nil {
 			return s.writeFailed(err)
-		}
-		if cap(s.block) > 2*streamBuffer {
-			s.block = nil // a catch-up's large ones are not kept
 		}
 	}
 	if err := s.w.Flush(); err != nil {
@@ -230,16 +225,38 @@ func (s *Stream) writeFailed(err error) error {
 	return s.fail(reasonOf(err, ReasonLost), err)
 }
 
-// writeStreamFrame writes one frame. The scratch is for a compressed payload, and
-// grows with it.
-func writeStreamFrame(w *bufio.Writer, payload []byte, compress bool, scratch *[]byte) error {
+// OutFrame is an encoded frame to be sent, to any number of peers: it is
+// compressed once for all of them. It is safe for concurrent use.
+type OutFrame struct {
+	payload []byte
+	block   func() []byte // s2 of the payload, nil where that is not smaller
+}
+
+// NewOutFrame returns the frame of a payload, which must not change any more.
+// With compress it is sent as s2 where that makes it smaller.
+func NewOutFrame(payload []byte, compress bool) *OutFrame {
+	f := &OutFrame{payload: payload}
+	if compress {
+		f.block = sync.OnceValue(func() []byte {
+			if block := s2.Encode(nil, payload); len(block) < len(payload) {
+				return block
+			}
+			return nil
+		})
+	}
+	return f
+}
+
+// Payload is the frame as it was encoded. It must not be changed.
+func (f *OutFrame) Payload() []byte { return f.payload }
+
+func writeStreamFrame(w *bufio.Writer, f *OutFrame) error {
+	payload, flag := f.payload, byte(flagPlain)
 	if len(payload) == 0 || len(payload) > maxPayload {
 		return streamFailure(ReasonFrame, "a frame of %d bytes to be sent, want 1 to %d", len(payload), maxPayload)
 	}
-	flag := byte(flagPlain)
-	if compress {
-		*scratch = slices.Grow((*scratch)[:0], s2.MaxEncodedLen(len(payload)))
-		if block := s2.Encode((*scratch)[:cap(*scratch)], payload); len(block) < len(payload) {
+	if f.block != nil {
+		if block := f.block(); block != nil {
 			payload, flag = block, flagS2
 		}
 	}

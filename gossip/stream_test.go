@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/compress/s2"
@@ -82,7 +83,7 @@ func TestStreamFramesRoundTrip(t *testing.T) {
 		var wire bytes.Buffer
 		w := bufio.NewWriterSize(&wire, streamBuffer)
 		for _, p := range payloads {
-			require.NoError(t, writeStreamFrame(w, p, rapid.Bool().Draw(t, "compress"), new([]byte)))
+			require.NoError(t, writeStreamFrame(w, NewOutFrame(p, rapid.Bool().Draw(t, "compress"))))
 		}
 		require.NoError(t, w.Flush())
 		var buf, scratch []byte
@@ -98,9 +99,9 @@ func TestStreamFramesRoundTrip(t *testing.T) {
 
 func TestWriteStreamFrameRefuses(t *testing.T) {
 	w := bufio.NewWriter(io.Discard)
-	require.Error(t, writeStreamFrame(w, nil, false, new([]byte)))
-	require.Error(t, writeStreamFrame(w, make([]byte, maxPayload+1), true, new([]byte)))
-	require.NoError(t, writeStreamFrame(w, make([]byte, maxPayload), true, new([]byte)))
+	require.Error(t, writeStreamFrame(w, NewOutFrame(nil, false)))
+	require.Error(t, writeStreamFrame(w, NewOutFrame(make([]byte, maxPayload+1), true)))
+	require.NoError(t, writeStreamFrame(w, NewOutFrame(make([]byte, maxPayload), true)))
 }
 
 func FuzzReadStreamFrame(f *testing.F) {
@@ -123,11 +124,36 @@ func FuzzReadStreamFrame(f *testing.F) {
 			scratch = kept
 			var wire bytes.Buffer
 			w := bufio.NewWriter(&wire)
-			require.NoError(t, writeStreamFrame(w, payload, true, new([]byte)))
+			require.NoError(t, writeStreamFrame(w, NewOutFrame(payload, true)))
 			require.NoError(t, w.Flush())
 			again, _, err := readStreamFrame(&wire, nil, nil)
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(payload, again))
 		}
 	})
+}
+
+// A frame for many peers is compressed once, whoever sends it first.
+func TestFrameIsCompressedOnce(t *testing.T) {
+	f := NewOutFrame(bytes.Repeat([]byte("a"), 4096), true)
+	var senders sync.WaitGroup
+	var wires [8]bytes.Buffer
+	for i := range wires {
+		senders.Go(func() {
+			w := bufio.NewWriter(&wires[i])
+			if writeStreamFrame(w, f) == nil {
+				_ = w.Flush()
+			}
+		})
+	}
+	senders.Wait()
+	first := bytes.Clone(wires[0].Bytes())
+	require.Less(t, len(first), 400)
+	for i := range wires {
+		require.Equal(t, first, wires[i].Bytes())
+		got, _, err := readStreamFrame(&wires[i], nil, nil)
+		require.NoError(t, err)
+		require.Equal(t, f.Payload(), got)
+	}
+	require.Same(t, &f.block()[0], &f.block()[0])
 }

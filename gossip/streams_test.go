@@ -112,7 +112,7 @@ func (n *streamsNode) echo(s *Stream) {
 	n.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for s.WriteFrames([][]byte{[]byte("from " + n.self.String())}, true) == nil {
+		for s.WriteFrames([]*OutFrame{NewOutFrame([]byte("from "+n.self.String()), true)}) == nil {
 			select {
 			case <-time.After(time.Second):
 			case <-s.Done():
@@ -499,8 +499,8 @@ func TestStreamsPeerThatNeverReads(t *testing.T) {
 		a := streamsOpen(t, network, keys[0], func(o *StreamsOptions) {
 			o.Serve = func(s *Stream) {
 				began := time.Now()
-				block := make([]byte, maxPayload)
-				for s.WriteFrames([][]byte{block}, false) == nil {
+				block := []*OutFrame{NewOutFrame(make([]byte, maxPayload), false)}
+				for s.WriteFrames(block) == nil {
 				}
 				took <- time.Since(began)
 			}

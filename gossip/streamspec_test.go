@@ -32,7 +32,7 @@ func TestStreamSpecExamples(t *testing.T) {
 	frame := func(payload string, compress bool) []byte {
 		var b bytes.Buffer
 		w := bufio.NewWriter(&b)
-		require.NoError(t, writeStreamFrame(w, []byte(payload), compress, new([]byte)))
+		require.NoError(t, writeStreamFrame(w, NewOutFrame([]byte(payload), compress)))
 		require.NoError(t, w.Flush())
 		return b.Bytes()
 	}

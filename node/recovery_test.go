@@ -45,7 +45,9 @@ func (p *puppet) leave() {
 }
 
 func (p *puppet) talk(s gossip.FrameStream) {
-	send := func(f gossip.Frame) { _ = s.WriteFrames([][]byte{gossip.AppendFrame(nil, f)}, false) }
+	send := func(f gossip.Frame) {
+		_ = s.WriteFrames([]*gossip.OutFrame{gossip.NewOutFrame(gossip.AppendFrame(nil, f), false)})
+	}
 	p.mu.Lock()
 	hello := &gossip.Hello{Version: gossip.Version, Epoch: 1, Wall: uint64(time.Now().UnixMilli()), Root: chain.Hash{1}, Yours: p.claim}
 	p.mu.Unlock()

@@ -381,13 +381,16 @@ func (a *attack) join(t *testing.T) {
 			switch turn.Add(1) % 3 {
 			case 0: // dropped at once
 			case 1:
-				_ = s.WriteFrames([][]byte{gossip.AppendFrame(nil, h.hello()), gossip.AppendFrame(nil, &gossip.Heads{Heads: randomIDs(16_000, last)})}, true)
+				_ = s.WriteFrames([]*gossip.OutFrame{
+					gossip.NewOutFrame(gossip.AppendFrame(nil, h.hello()), true),
+					gossip.NewOutFrame(gossip.AppendFrame(nil, &gossip.Heads{Heads: randomIDs(16_000, last)}), true),
+				})
 				select {
 				case <-a.ctx.Done():
 				case <-time.After(time.Second):
 				}
 			case 2:
-				_ = s.WriteFrames([][]byte{bytes.Repeat([]byte{0xdd}, gossip.MaxFrame)}, true)
+				_ = s.WriteFrames([]*gossip.OutFrame{gossip.NewOutFrame(bytes.Repeat([]byte{0xdd}, gossip.MaxFrame), true)})
 			}
 		},
 	})
