@@ -58,6 +58,13 @@ func (e *Engine) pumpAck(p *peer) {
 	e.send(p, &Ack{Seq: c.durable.Seq, Hash: c.durable.Hash})
 }
 
+func (e *Engine) onAckWanted(p *peer, f *AckWanted) {
+	p.ack.want(f.Seq)
+	if c := e.chains[p.origin]; e.durable && (c == nil || c.durable.Seq < f.Seq) {
+		e.out.SyncSoon = true
+	}
+}
+
 func (e *Engine) onAck(p *peer, f *Ack) {
 	if !p.durable {
 		e.close(p.origin, "ack without a data directory")

@@ -26,13 +26,15 @@ type Effects struct {
 	Acked []Acked
 	// OwnHeads tells that a peer answered where the own chain ends with it.
 	OwnHeads []OwnHead
+	// SyncSoon says that a peer waits until what it sent is durable.
+	SyncSoon bool
 	// CaughtUp says that the first catch-up has just ended.
 	CaughtUp bool
 }
 
 // Empty reports whether there is nothing to do.
 func (e *Effects) Empty() bool {
-	return len(e.Close)+len(e.Accept)+len(e.Send)+len(e.Read)+len(e.Evidence)+len(e.Acked)+len(e.OwnHeads) == 0 && !e.CaughtUp
+	return len(e.Close)+len(e.Accept)+len(e.Send)+len(e.Read)+len(e.Evidence)+len(e.Acked)+len(e.OwnHeads) == 0 && !e.SyncSoon && !e.CaughtUp
 }
 
 // Close is a stream to be closed for what its peer did.

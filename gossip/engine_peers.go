@@ -147,7 +147,7 @@ func (e *Engine) Message(at At, origin chain.Origin, f Frame) {
 	case *Ack:
 		e.onAck(p, f)
 	case *AckWanted:
-		p.ack.want(f.Seq)
+		e.onAckWanted(p, f)
 	case *AppliedWanted:
 		e.onAppliedWanted(p, f)
 	case *Applied:

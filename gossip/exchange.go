@@ -71,6 +71,9 @@ type Ledger interface {
 	Accept(from chain.Origin, runs []*chain.Run, ackWanted bool, reply func([]chain.Outcome, error))
 	// AcceptFreeze queues a verified freeze likewise, and replies with its outcome.
 	AcceptFreeze(from chain.Origin, f *chain.Freeze, reply func([]chain.Outcome, error))
+	// SyncSoon asks for a sync of what was accepted, for a peer waits for it. It
+	// never waits itself.
+	SyncSoon()
 	// Evidence reads the encoded freeze of a chain, nil if it has none.
 	Evidence(o chain.Origin) ([]byte, error)
 }

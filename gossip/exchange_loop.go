@@ -112,6 +112,9 @@ func (x *Exchange) carryOut(out Effects) {
 	for _, r := range out.Evidence {
 		x.wg.Go(func() { x.readEvidence(r) })
 	}
+	if out.SyncSoon {
+		x.ledger.SyncSoon()
+	}
 	for _, a := range out.Acked {
 		if x.conf.OnAcked != nil {
 			x.conf.OnAcked(a.Peer, a.Head)

@@ -81,6 +81,7 @@ func (l *memLedger) Applied() []chain.Head { return l.Heads() }
 // It freezes nothing: the network of ledgers in forknet_test.go does.
 func (l *memLedger) Frozen() []chain.ID                    { return nil }
 func (l *memLedger) Evidence(chain.Origin) ([]byte, error) { return nil, nil }
+func (l *memLedger) SyncSoon()                             {}
 func (l *memLedger) AcceptFreeze(_ chain.Origin, _ *chain.Freeze, reply func([]chain.Outcome, error)) {
 	reply([]chain.Outcome{{Verdict: chain.Refused}}, nil)
 }

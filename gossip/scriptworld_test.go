@@ -388,6 +388,9 @@ func (n *scriptNode) act() {
 		n.engine.EvidenceRead(n.at(), r, seal.Append(nil))
 		n.act()
 	}
+	if out.SyncSoon {
+		w.printf("%s is to sync soon", n.name)
+	}
 	for _, a := range out.Acked {
 		w.printf("%s hears that %s has %s.%d", n.name, originName(a.Peer), n.name, a.Head.Seq)
 	}

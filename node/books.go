@@ -74,6 +74,8 @@ func (b books) Accept(from chain.Origin, runs []*chain.Run, ackWanted bool, repl
 	b.arrive(a)
 }
 
+func (b books) SyncSoon() { b.n.writer.inbox.hurry() }
+
 // arrive queues what came for the writer's loop.
 func (b books) arrive(a *arrival) {
 	if !b.n.writer.inbox.put(a) {

@@ -30,6 +30,7 @@ type inbox struct {
 	queues  map[chain.Origin]*peerQueue
 	turns   []*peerQueue // those that are not empty; the first is served
 	cost    int
+	hurried bool // a peer waits until what was taken, or waits here, is durable
 	closing bool
 }
 
@@ -165,6 +166,27 @@ func (i *inbox) take() *arrival {
 		q.room = nil
 	}
 	return a
+}
+
+// hurry notes that a peer waits until what it sent is durable.
+func (i *inbox) hurry() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.hurried = true
+	select {
+	case i.some <- struct{}{}:
+	default:
+	}
+}
+
+// hurries reports whether a peer waits until what was taken is durable. It does
+// so again for as long as there is more to take, which may be what that is about.
+func (i *inbox) hurries() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	was := i.hurried
+	i.hurried = was && len(i.turns) > 0
+	return was
 }
 
 // waits reports whether there is something to take.

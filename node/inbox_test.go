@@ -149,3 +149,23 @@ func TestInboxIsBounded(t *testing.T) {
 	require.LessOrEqual(t, total, inboxBytes+64*inboxQueue/8)
 	require.NotZero(t, waits)
 }
+
+// A hurry lasts until what was there when it began is taken.
+func TestInboxHurries(t *testing.T) {
+	i := newInbox()
+	require.False(t, i.hurries())
+	i.hurry()
+	<-i.some
+	require.True(t, i.hurries(), "for what was taken before")
+	require.False(t, i.hurries())
+	for range 2 {
+		require.True(t, i.put(&arrival{from: peer('a'), cost: 1}))
+	}
+	i.hurry()
+	require.True(t, i.hurries(), "one of the two may be meant")
+	i.take()
+	require.True(t, i.hurries())
+	i.take()
+	require.True(t, i.hurries())
+	require.False(t, i.hurries())
+}

@@ -135,6 +135,9 @@ func (w *writer) run() {
 		took := time.Since(began)
 		busy = w.drafts(batch{}) || busy
 		began = time.Now()
+		if w.inbox.hurries() {
+			w.core.SyncSoon()
+		}
 		w.core.Upkeep()
 		took += time.Since(began)
 		if w.core.Pending() || busy {

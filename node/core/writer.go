@@ -16,21 +16,20 @@ import (
 type Writer struct {
 	conf WriterConfig
 
-	dirty    bool                        // committed, but not synced
-	applied  map[chain.Origin]chain.Head // moved, and not synced
-	unsynced time.Time                   // when the first such commit was
-	unmarked bool                        // heads moved since the note was written
-	marked   time.Time
-	// How often peers' runs are synced and the note is written, by what it took last.
-	syncEvery, markEvery time.Duration
-	share                share
-	keys                 keyClock
-	began                time.Time // this writer
-	batchBegan           time.Time // what the next commit holds; zero if it is not to be measured
-	rushed               bool      // a peer waits for the sync
-	syncedAt             time.Time
-	syncTook             time.Duration
-	failed               error
+	dirty      bool                        // committed, but not synced
+	applied    map[chain.Origin]chain.Head // moved, and not synced
+	unsynced   time.Time                   // when the first such commit was
+	unmarked   bool                        // heads moved since the note was written
+	marked     time.Time
+	markEvery  time.Duration // how often the note is written, by what it took last
+	share      share
+	keys       keyClock
+	began      time.Time // this writer
+	batchBegan time.Time // what the next commit holds; zero if it is not to be measured
+	rushed     bool      // a peer waits for the sync
+	syncedAt   time.Time
+	syncTook   time.Duration
+	failed     error
 }
 
 // WriterConfig is what a writer works on and whom it tells. All fields but Share
@@ -136,13 +135,10 @@ func (c *Committed) Tell(m Mesh) {
 }
 
 const (
-	// A peer's update is durable here after syncLeast to syncMost. Each sync
-	// costs the disk a write, so the runs of a while share one: the slower the
-	// disk, the longer.
-	syncLeast = 20 * time.Millisecond
-	syncMost  = 50 * time.Millisecond
-	syncShare = 10 // of the time at most 1/10 goes into these syncs, up to syncMost
-	rushShare = 1  // and at most 1/2 into those that peers wait for
+	// A peer's update is durable here after syncEvery, unless a peer waits for that.
+	// Each sync costs the disk a write, so the runs of a while share one.
+	syncEvery = 50 * time.Millisecond
+	rushShare = 1 // of the time at most 1/2 goes into syncs that peers wait for
 	// Drafts wait for company for a part of what the sync took that their callers
 	// waited for last.
 	companyShare = 4
@@ -330,6 +326,10 @@ func (w *Writer) commit(b *Batch) error {
 	return nil
 }
 
+// SyncSoon has what is not synced synced by the next Upkeep, for a peer waits for
+// that, if those that peers waited for do not take half of the time as it is.
+func (w *Writer) SyncSoon() { w.rushed = w.rushed || w.dirty }
+
 // rush is how long a sync that a peer waits for is put off: peers may ask for
 // one with all that they send, and each costs the disk a write.
 func (w *Writer) rush(now time.Time) time.Duration {
@@ -382,7 +382,7 @@ func (w *Writer) Idle() time.Duration {
 
 // syncDue is how long until the next sync of what peers sent.
 func (w *Writer) syncDue(now time.Time) time.Duration {
-	due := w.syncEvery - now.Sub(w.unsynced)
+	due := syncEvery - now.Sub(w.unsynced)
 	if w.rushed {
 		due = min(due, w.rush(now))
 	}
@@ -430,7 +430,6 @@ func (w *Writer) sync() error {
 		return fmt.Errorf("sync: %w", err)
 	}
 	took := w.conf.Now().Sub(began)
-	w.syncEvery = pace(took, syncShare, syncLeast, syncMost)
 	w.conf.Heard(&Committed{Effects: &chain.Effects{}, Root: w.conf.Ledger.SyncRoot(), Durable: w.synced(took)})
 	return nil
 }

@@ -242,6 +242,30 @@ func TestRushedSyncsArePaced(t *testing.T) {
 	require.Equal(t, []string{"commit synced", "durable 6"}, rushed(), "that one took no time")
 }
 
+// Who asks later for what was sent to be durable need not wait for the sync that would
+// have come; where all is durable there is nothing to do.
+func TestSyncSoon(t *testing.T) {
+	b := newBench(t)
+	arrive := func() {
+		_, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}})
+		require.NoError(t, err)
+		b.writer.Upkeep()
+	}
+	arrive() // with the first commit there is a note
+	b.take()
+	b.now = b.now.Add(time.Second)
+	arrive()
+	require.Equal(t, []string{"commit"}, b.take())
+	require.Equal(t, 50*time.Millisecond, b.writer.Idle())
+	b.writer.SyncSoon()
+	require.Zero(t, b.writer.Idle())
+	b.writer.Upkeep()
+	require.Equal(t, []string{"sync", "durable 3"}, b.take())
+	b.writer.SyncSoon()
+	b.writer.Upkeep()
+	require.Empty(t, b.take())
+}
+
 // The first failure ends the writing: nothing is told, and nothing tried again.
 func TestWriterDiesOnce(t *testing.T) {
 	for _, fails := range []string{"commit synced", "sync", "mark"} {

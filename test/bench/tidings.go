@@ -23,7 +23,7 @@ import (
 // node's feed yields it: verified, applied, indexed, and there for every poll.
 var tidingsDisk = harness.Spec{
 	Name:       "tidings",
-	Durable:    "synced at the publisher when Publish returns; at each receiver within 20 ms of delivery",
+	Durable:    "synced at the publisher when Publish returns; at each receiver within 50 ms of delivery",
 	Loss:       "none",
 	Synced:     true,
 	Windows:    []int{256, 1024},

@@ -225,6 +225,10 @@ func (p *process) act() {
 			p.act()
 		})
 	}
+	if out.SyncSoon {
+		p.core.SyncSoon()
+		p.kick()
+	}
 	for _, a := range out.Acked {
 		p.noteAck(a)
 	}

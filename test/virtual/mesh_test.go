@@ -150,3 +150,22 @@ func TestCrashesAndConvergence(t *testing.T) {
 		w.same(b, left...)
 	})
 }
+
+// Who waits for others to have an update durably waits for their syncs, not until they
+// would have synced anyhow.
+func TestAcknowledgementsComeAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		nodes := w.mesh(3, w.onDisk)
+		for i := range 20 {
+			began := time.Now()
+			a := nodes[i%3].call(http.MethodPost, "/v1/updates?ack=3", fmt.Sprintf(`{"subject":"order/1","delta":{"n":%d}}`, i), "Content-Type", "application/json")
+			var got struct {
+				Acks int `json:"acks"`
+			}
+			a.into(t, http.StatusCreated, &got)
+			require.Equal(t, 3, got.Acks)
+			require.Less(t, time.Since(began), 20*time.Millisecond)
+			time.Sleep(7 * time.Millisecond)
+		}
+	})
+}
