@@ -16,6 +16,7 @@ func main() {
 		tidingsQueue,
 		natsStreamSyncQueue,
 		tcpLogFloor,
+		tcpSealFloor,
 		tidingsMemory,
 		natsStream,
 		gossipsubTuned,

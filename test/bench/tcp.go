@@ -19,7 +19,7 @@ var tcpFloor = harness.Spec{
 	Durable: "nothing",
 	Loss:    "none while every connection lives",
 	Windows: []int{1024},
-	Start:   func(env harness.Env) (harness.Mesh, error) { return startTCP(env, false) },
+	Start:   func(env harness.Env) (harness.Mesh, error) { return startTCP(env, false, nil) },
 }
 
 // The durable floor: as above, but the publisher and every receiver append
@@ -31,7 +31,7 @@ var tcpLogFloor = harness.Spec{
 	Synced:     true,
 	Windows:    []int{1024},
 	Publishers: 192,
-	Start:      func(env harness.Env) (harness.Mesh, error) { return startTCP(env, true) },
+	Start:      func(env harness.Env) (harness.Mesh, error) { return startTCP(env, true, nil) },
 }
 
 type tcpMesh struct {
@@ -40,10 +40,17 @@ type tcpMesh struct {
 	lns   []net.Listener
 	out   [][]chan []byte // out[from][to]
 	logs  []*harness.GroupLog
+	// arrive takes a frame that a node received.
+	arrive func(node int, frame []byte)
 }
 
-func startTCP(env harness.Env, durable bool) (harness.Mesh, error) {
-	m := &tcpMesh{env: env, out: make([][]chan []byte, env.N)}
+// startTCP opens the connections, and logs if it is to be durable. A nil arrive
+// delivers frames as they are.
+func startTCP(env harness.Env, durable bool, arrive func(int, []byte)) (*tcpMesh, error) {
+	m := &tcpMesh{env: env, out: make([][]chan []byte, env.N), arrive: arrive}
+	if arrive == nil {
+		m.arrive = m.deliver
+	}
 	for i := range env.N {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -119,7 +126,7 @@ func (m *tcpMesh) readFrames(node int, c net.Conn) {
 	}
 }
 
-func (m *tcpMesh) arrive(node int, p []byte) {
+func (m *tcpMesh) deliver(node int, p []byte) {
 	if m.logs == nil {
 		m.env.Deliver(node, p)
 		return
@@ -135,13 +142,18 @@ func (m *tcpMesh) Publish(node int, payload []byte) error {
 	} else {
 		m.env.Deliver(node, payload)
 	}
-	for to, ch := range m.out[node] {
-		if to != node {
-			ch <- payload
-		}
-	}
+	m.send(node, payload)
 	local.Wait()
 	return nil
+}
+
+// send gives a frame to all other nodes.
+func (m *tcpMesh) send(from int, frame []byte) {
+	for to, ch := range m.out[from] {
+		if to != from {
+			ch <- frame
+		}
+	}
 }
 
 func (m *tcpMesh) Close() {
