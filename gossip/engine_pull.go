@@ -47,7 +47,7 @@ const (
 // by side; small chains first, for they are complete the sooner.
 func (e *Engine) schedule() {
 	e.wantDue = never
-	if e.ledgerClosed {
+	if e.ledgerClosed || len(e.wants) == 0 {
 		return
 	}
 	if len(e.wants) > wantsMany {

@@ -112,6 +112,7 @@ type Exchange struct {
 
 	engine *Engine                    // of the loop alone
 	links  map[chain.Origin]*linkLoop // of the loop alone
+	asking []*linkLoop                // those whose readers wait for the answer; of the loop alone
 	reads  chan struct{}              // a place for each read of the log
 	checks chan struct{}              // a place for each stream of which a frame is being verified
 	// strangers is the place for what is done for one of them: see turn.

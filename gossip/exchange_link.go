@@ -105,7 +105,7 @@ func (x *Exchange) takeNext(l *linkLoop, in *inQueue) error {
 			l.answer <- nil
 			return
 		}
-		l.asking = true
+		l.asking, x.asking = true, append(x.asking, l)
 		x.engine.Message(at, peer, f)
 		if len(hints) > 0 {
 			x.engine.Message(at, peer, &Heads{Heads: hints})

@@ -90,13 +90,13 @@ func (x *Exchange) carryOut(out Effects) {
 			x.post(func(at At) { x.engine.Outcome(at, a.ID, nil) })
 		}
 	}
-	for _, l := range x.links {
-		if l.asking {
-			l.asking = false
-			l.answer <- l.accepts
-			l.accepts = nil
-		}
+	for _, l := range x.asking {
+		l.asking = false
+		l.answer <- l.accepts
+		l.accepts = nil
 	}
+	clear(x.asking)
+	x.asking = x.asking[:0]
 	for _, s := range out.Send {
 		f := NewOutFrame(AppendFrame(make([]byte, 0, s.Size), s.Frame), updatesIn(s.Frame) >= compressFrom)
 		for _, to := range s.To {
