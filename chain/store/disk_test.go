@@ -306,15 +306,15 @@ func TestNoteCalls(t *testing.T) {
 	noLeaks(t)
 	fs := &stepFS{under: vfs.NewMem()}
 	var calls []string
-	s, err := store.OpenPebble("node", store.Options{FS: fs})
-	if err != nil {
-		t.Fatal(err)
-	}
 	fs.fail = func(c call) *how {
-		if !strings.HasPrefix(c.path, "node/db") {
+		if !strings.HasPrefix(c.path, "node/db") { // where others are at work, too
 			calls = append(calls, c.name+" "+c.path)
 		}
 		return nil
+	}
+	s, err := store.OpenPebble("node", store.Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
 	}
 	file := []string{
 		"create node/heads.tmp", "write node/heads.tmp", "sync node/heads.tmp", "close node/heads.tmp", "rename node/heads",
@@ -349,12 +349,7 @@ func TestNoteHalfWritten(t *testing.T) {
 	noLeaks(t)
 	disk := vfs.NewCrashableMem()
 	fs := &stepFS{under: disk}
-	s, err := store.OpenPebble("node", store.Options{FS: fs})
-	if err != nil {
-		t.Fatal(err)
-	}
-	looks := 0
-	last := 0
+	looks, last := 0, 0
 	fs.torn = func(c call) func() {
 		if c.path != "node/heads" {
 			return nil
@@ -389,6 +384,10 @@ func TestNoteHalfWritten(t *testing.T) {
 				t.Errorf("the note after that is %.20q, want %.20q; the log says %s", again.Note(), want, said.String())
 			}
 		}
+	}
+	s, err := store.OpenPebble("node", store.Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
 	}
 	for i := 90; i < 110; i++ { // it outgrows the file in between
 		if err := s.Mark(noteOf(i)); err != nil {
