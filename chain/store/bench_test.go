@@ -47,3 +47,25 @@ func BenchmarkCommit(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMark writes the note of a mesh of so many chains, as a node does up to
+// ten times a second while heads move: synced, on the disk of the temporary
+// directory.
+func BenchmarkMark(b *testing.B) {
+	for _, chains := range []int{3, 32, 1000} {
+		b.Run(fmt.Sprintf("chains=%d", chains), func(b *testing.B) {
+			s, err := store.OpenPebble(b.TempDir(), store.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			note := make([]byte, 56*chains)
+			for b.Loop() {
+				note[0]++
+				if err := s.Mark(note); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

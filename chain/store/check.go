@@ -16,7 +16,7 @@ import (
 // beside it names is there. It leaves no trace.
 func check(ctx context.Context, path string) (err error) {
 	o := Options{}.withDefaults()
-	note, err := readNote(o.FS, notePath(o.FS, path))
+	note, _, err := readNote(o.FS, notePath(o.FS, path))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNote, err)
 	}

@@ -50,17 +50,17 @@ func (d *Disk) shutdown() error {
 		// must not be handed an error there.
 		<-d.stopped
 		d.g.armed.Store(false)
-		return d.db.Close()
+		return errors.Join(d.notes.close(), d.db.Close())
 	})
 	switch dead := d.g.check(); {
-	case closed == nil:
-		return flushed
 	case dead != nil && errors.Is(closed, ErrAbandoned):
 		return errors.Join(dead, closed)
 	case dead != nil:
 		return dead // what Pebble says to its end adds nothing
-	default:
+	case closed != nil:
 		return errors.Join(flushed, fmt.Errorf("close store: %w", readError(closed)))
+	default:
+		return flushed
 	}
 }
 

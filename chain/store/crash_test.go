@@ -46,8 +46,10 @@ func (f powerLossFS) ReuseForWrite(oldname, newname string, category vfs.DiskWri
 type crash struct {
 	disk        *vfs.MemFS
 	least, most int // batches that had been acknowledged and tried
-	kept        int // percent of what was not synced
-	at          string
+	// The same of those that were noted.
+	noted, noting int
+	kept          int // percent of what was not synced
+	at            string
 }
 
 func (p *powerLoss) String() string { return "power loss" }

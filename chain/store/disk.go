@@ -73,6 +73,7 @@ type Disk struct {
 	quit     chan struct{} // ends the committer
 	stopped  chan struct{} // closed when the committer has ended
 	note     []byte        // as read at open
+	notes    noteWriter    // the writer's
 	noted    bool          // the store knows that a side file exists; the writer's
 	unclean  atomic.Bool   // something was committed since open
 	onDamage func(error)
@@ -168,7 +169,7 @@ func (d *Disk) Mark(note []byte) error {
 	if err := d.g.check(); err != nil {
 		return err
 	}
-	if err := writeNote(d.fs, d.notePath(), note); err != nil {
+	if err := d.notes.write(note); err != nil {
 		return d.g.fail("write the note", err)
 	}
 	if d.noted {

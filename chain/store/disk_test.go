@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -146,20 +150,25 @@ func TestCreationCutShort(t *testing.T) {
 	}
 }
 
+// TestNoteDamaged changes the note's file: whatever a note is read from is
+// refused then, and left as it is. What holds nothing is of no account.
 func TestNoteDamaged(t *testing.T) {
 	noLeaks(t)
 	good := vfs.NewCrashableMem()
-	if err := smallStore(t, good, 3).Close(); err != nil {
+	s := smallStore(t, good, 3)
+	note := bytes.Repeat([]byte("note"), 225) // two sectors
+	if err := errors.Join(s.Mark(note[:890]), s.Mark(note), s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	note := readAll(t, good, "node/heads")
+	file := readAll(t, good, "node/heads")
+	file1 := store.EncodeNote1(note[:40])
 	replace := func(b []byte) func(*testing.T, vfs.FS) {
 		return func(t *testing.T, disk vfs.FS) {
 			f, err := disk.Create("node/heads", vfs.WriteCategoryUnspecified)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = f.Write(b)
+			_, err = f.Write(bytes.Clone(b))
 			if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 				t.Fatal(err)
 			}
@@ -168,27 +177,43 @@ func TestNoteDamaged(t *testing.T) {
 	type test struct {
 		name   string
 		damage func(*testing.T, vfs.FS)
+		idle   bool // it is none
 	}
 	tests := []test{
 		{"missing", func(t *testing.T, disk vfs.FS) {
 			if err := disk.Remove("node/heads"); err != nil {
 				t.Fatal(err)
 			}
-		}},
-		{"empty", replace(nil)},
-		{"cut short", replace(note[:len(note)-1])},
-		{"longer", replace(append(bytes.Clone(note), 0))},
+		}, false},
+		{"empty", replace(nil), false},
+		{"cut short", replace(file[:len(file)-1]), false},
+		{"cut to a slot", replace(file[:len(file)/2]), false},
+		{"longer", replace(append(bytes.Clone(file), 0)), false},
+		{"of version 1, cut short", replace(file1[:len(file1)-1]), false},
+		{"of version 1, longer", replace(append(bytes.Clone(file1), 0)), false},
 	}
-	for i := range note {
-		bad := bytes.Clone(note)
+	for i := range file1 {
+		bad := bytes.Clone(file1)
 		bad[i] ^= 1 << (i % 8)
-		tests = append(tests, test{fmt.Sprintf("byte %d", i), replace(bad)})
+		tests = append(tests, test{fmt.Sprintf("of version 1, byte %d", i), replace(bad), false})
+	}
+	for i := 0; i < len(file); i += 31 { // TestNoteFlippedBits leaves none out
+		bad := bytes.Clone(file)
+		bad[i] ^= 1 << (i % 8)
+		tests = append(tests, test{fmt.Sprintf("byte %d", i), replace(bad), i%(len(file)/2) >= 2*sectorSize})
 	}
 	for _, c := range tests {
 		disk := good.CrashClone(vfs.CrashCloneCfg{})
 		c.damage(t, disk)
 		before := snapshot(t, disk, "node")
-		_, err := store.OpenPebble("node", store.Options{FS: disk})
+		s, err := store.OpenPebble("node", store.Options{FS: disk})
+		if c.idle {
+			if err != nil || !bytes.Equal(s.Note(), note) {
+				t.Fatalf("%s, which holds nothing: %v", c.name, err)
+			}
+			s.Close()
+			continue
+		}
 		if !errors.Is(err, store.ErrNote) || !errors.Is(err, chain.ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrNote", c.name, err)
 			continue
@@ -196,7 +221,7 @@ func TestNoteDamaged(t *testing.T) {
 		if after := snapshot(t, disk, "node"); fmt.Sprint(before) != fmt.Sprint(after) {
 			t.Errorf("%s: it was touched", c.name)
 		}
-		s, err := store.OpenPebble("node", store.Options{FS: disk, IgnoreNote: true})
+		s, err = store.OpenPebble("node", store.Options{FS: disk, IgnoreNote: true})
 		if err != nil {
 			t.Errorf("%s, ignored: %v", c.name, err)
 			continue
@@ -215,35 +240,166 @@ func TestNoteDamaged(t *testing.T) {
 	}
 }
 
+// TestNoteFails has each call for a note fail, of one that makes a file and of one
+// that is written into it: the store is dead, and the note before is there.
 func TestNoteFails(t *testing.T) {
-	for _, kind := range []errorfs.OpKind{errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpFileSync, errorfs.OpRename} {
-		f := &fault{err: errors.New("broken"), hit: func(op errorfs.Op) bool {
-			return op.Kind == kind && onFile(op, "heads")
-		}}
+	onNote := func(kind errorfs.OpKind) func(errorfs.Op) bool {
+		return func(op errorfs.Op) bool { return op.Kind == kind && onFile(op, "heads") }
+	}
+	for _, c := range []struct {
+		name string
+		hit  func(errorfs.Op) bool
+		into bool // the file is there
+		note string
+	}{
+		{"create", onNote(errorfs.OpCreate), false, "one"},
+		{"write", onNote(errorfs.OpFileWrite), false, "one"},
+		{"sync", onNote(errorfs.OpFileSync), false, "one"},
+		{"rename", onNote(errorfs.OpRename), false, "one"},
+		{"sync of the directory", func(op errorfs.Op) bool { return isSync(op) && op.Path == "node" }, false, "one"},
+		{"open", onNote(errorfs.OpOpen), false, "two"}, // all is done by then
+		{"write into it", onNote(errorfs.OpFileWriteAt), true, "one"},
+		{"sync of what is written into it", onNote(errorfs.OpFileSyncData), true, "one"},
+	} {
+		f := &fault{err: errors.New("broken"), hit: c.hit}
 		disk := vfs.NewCrashableMem()
 		s, err := store.OpenPebble("node", store.Options{FS: f.wrap(disk)})
+		if err == nil {
+			err = s.Mark([]byte("one"))
+		}
+		if err == nil && !c.into {
+			if err = s.Close(); err == nil {
+				s, err = store.OpenPebble("node", store.Options{FS: f.wrap(disk)})
+			}
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Mark([]byte("one")); err != nil {
-			t.Fatal(err)
-		}
 		f.on.Store(true)
-		if err := s.Mark([]byte("two")); !errors.Is(err, chain.ErrStoreFailed) || !errors.Is(err, f.err) {
-			t.Errorf("kind %d: mark: %v", kind, err)
+		failed := s.Mark([]byte("two"))
+		if !errors.Is(failed, chain.ErrStoreFailed) || !errors.Is(failed, f.err) || f.hits.Load() != 1 {
+			t.Errorf("%s: mark: %v; %d calls failed", c.name, failed, f.hits.Load())
 		}
 		f.on.Store(false)
 		var b chain.Batch
 		b.Set([]byte("a"), nil)
-		if err := s.Commit(&b, false); !errors.Is(err, chain.ErrStoreFailed) {
-			t.Errorf("kind %d: commit afterwards: %v", kind, err)
+		if err := s.Commit(&b, false); err != failed {
+			t.Errorf("%s: commit afterwards: %v", c.name, err)
 		}
-		s.Close()
+		if err := s.Mark([]byte("three")); err != failed {
+			t.Errorf("%s: mark afterwards: %v", c.name, err)
+		}
+		if err := s.Close(); err != failed {
+			t.Errorf("%s: close: %v", c.name, err)
+		}
 		s, err = store.OpenPebble("node", store.Options{FS: disk.CrashClone(vfs.CrashCloneCfg{})})
-		if err != nil || string(s.Note()) != "one" {
-			t.Errorf("kind %d: after the crash: %v", kind, err)
+		if err != nil || string(s.Note()) != c.note {
+			t.Fatalf("%s: after the crash: %v", c.name, err)
 		}
 		s.Close()
+	}
+}
+
+// TestNoteCalls counts what a note asks of the file system: a file for the first
+// one, and for each later one that it has room for one write and one sync.
+func TestNoteCalls(t *testing.T) {
+	noLeaks(t)
+	fs := &stepFS{under: vfs.NewMem()}
+	var calls []string
+	fs.fail = func(c call) *how {
+		if !strings.HasPrefix(c.path, "node/db") { // where others are at work, too
+			calls = append(calls, c.name+" "+c.path)
+		}
+		return nil
+	}
+	s, err := store.OpenPebble("node", store.Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := []string{
+		"create node/heads.tmp", "write node/heads.tmp", "sync node/heads.tmp", "close node/heads.tmp", "rename node/heads",
+		"open directory node", "sync node", "close node", "open for writing node/heads",
+	}
+	into := []string{"write node/heads", "sync data node/heads"}
+	for _, c := range []struct {
+		name string
+		run  func() error
+		want []string
+	}{
+		{"the first", func() error { return s.Mark(make([]byte, 1000)) }, file},
+		{"the next", func() error { return s.Mark(make([]byte, 1000)) }, into},
+		{"a longer one", func() error { return s.Mark(make([]byte, 8*484)) }, into},
+		{"one that has no room", func() error { return s.Mark(make([]byte, 8*484+1)) }, append([]string{"close node/heads"}, file...)},
+		{"a shorter one", func() error { return s.Mark(nil) }, into},
+		{"the close", s.Close, []string{"close node/heads"}},
+	} {
+		calls = nil
+		if err := c.run(); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(calls, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, calls, c.want)
+		}
+	}
+}
+
+// TestNoteHalfWritten looks at a note in the middle of its write: what is read
+// there, by a copy or after a crash, is the one before, and the opening says so.
+func TestNoteHalfWritten(t *testing.T) {
+	noLeaks(t)
+	disk := vfs.NewCrashableMem()
+	fs := &stepFS{under: disk}
+	looks, last := 0, 0
+	fs.torn = func(c call) func() {
+		if c.path != "node/heads" {
+			return nil
+		}
+		return func() {
+			looks++
+			half := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+			var said bytes.Buffer
+			s, err := store.OpenPebble("node", store.Options{FS: half, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			if want := noteOf(last); !bytes.Equal(s.Note(), want) {
+				t.Errorf("the note is %.20q, want %.20q", s.Note(), want)
+			}
+			if !strings.Contains(said.String(), "level=WARN msg=\"a crash came while the heads were noted") || !strings.Contains(said.String(), "file=node/heads") {
+				t.Errorf("the log says %s", said.String())
+			}
+			said.Reset()
+			if err := errors.Join(s.Mark(noteOf(last+1)), s.Close()); err != nil {
+				t.Error(err)
+			}
+			again, err := store.OpenPebble("node", store.Options{FS: half, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer again.Close()
+			if want := noteOf(last + 1); !bytes.Equal(again.Note(), want) || said.Len() > 0 {
+				t.Errorf("the note after that is %.20q, want %.20q; the log says %s", again.Note(), want, said.String())
+			}
+		}
+	}
+	s, err := store.OpenPebble("node", store.Options{FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 90; i < 110; i++ { // it outgrows the file in between
+		if err := s.Mark(noteOf(i)); err != nil {
+			t.Fatal(err)
+		}
+		last = i
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if looks != 18 {
+		t.Errorf("%d looks", looks)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -33,19 +34,22 @@ func everything() bool { return os.Getenv("TIDINGS_SOAK") != "" }
 
 // life is the scenario that is broken at each of its calls: a store is made,
 // written, noted, closed, opened again, flushes and compacts, and is closed
-// again. Reads are held against what was written.
+// again. Notes are written in a new file, into it, and once they have outgrown it
+// in another. Reads are held against what was written.
 type life struct {
 	writer
 	fs    vfs.FS
 	open  *store.Disk // nil while it is closed
 	ended bool        // the last step was a Close
 	errs  []error     // of reads
+
+	noting, noted atomic.Int64 // batches that a note was begun of, and acknowledged
 }
 
 func (l *life) run() error {
 	for _, step := range []func() error{
-		l.begin, l.some(12, 4), l.mark, l.some(8, 3), l.sync, l.read, l.end,
-		l.begin, l.read, l.some(60, 5), l.mark, l.some(60, 7), l.read, l.mark, l.end,
+		l.begin, l.some(12, 4), l.mark, l.some(4, 3), l.mark, l.some(4, 3), l.sync, l.read, l.end,
+		l.begin, l.read, l.some(30, 5), l.mark, l.some(30, 5), l.mark, l.some(60, 7), l.read, l.mark, l.some(3, 1), l.mark, l.end,
 		l.begin, l.some(3, 1), l.read, l.end,
 	} {
 		if err := step(); err != nil {
@@ -94,7 +98,37 @@ func (l *life) mark() error {
 	if err := l.sync(); err != nil {
 		return err
 	}
-	return l.open.Mark(fmt.Appendf(nil, "%d", l.n))
+	l.noting.Store(int64(l.n))
+	err := l.open.Mark(noteOf(l.n))
+	if err == nil {
+		l.noted.Store(int64(l.n))
+	}
+	return err
+}
+
+// noteOf says n all over some sectors, and over some pages once n has grown.
+func noteOf(n int) []byte {
+	size := 2000
+	if n > 100 {
+		size = 6000
+	}
+	one := fmt.Appendf(nil, "%d ", n)
+	return bytes.Repeat(one, size/len(one))
+}
+
+// checkNote wants the note of as many batches as the last one that was
+// acknowledged has, or as one that had been begun since.
+func checkNote(t *testing.T, s *store.Disk, least, most int, when string) {
+	t.Helper()
+	n := 0
+	if note := s.Note(); note != nil {
+		if _, err := fmt.Sscan(string(note), &n); err != nil || !bytes.Equal(note, noteOf(n)) {
+			t.Errorf("%s: the note is of no number of batches: %q", when, note)
+		}
+	}
+	if n < least || n > most {
+		t.Errorf("%s: the note is of %d batches; %d had been noted, and %d begun to be", when, n, least, most)
+	}
 }
 
 // read wants the truth or an error, which is no reason to stop.
@@ -331,8 +365,18 @@ func breakLife(t *testing.T, p faultPoint) (where string, got fallout) {
 	if wrong != nil {
 		t.Errorf("%v (%s %s): %v", p, where, at, wrong)
 	}
-	checkPrefix(t, lost, l.durable, l.n, fmt.Sprintf("%v (%s %s), after a power loss", p, where, at))
-	checkPrefix(t, kept, l.durable, l.n, fmt.Sprintf("%v (%s %s), after the process ended", p, where, at))
+	for when, disk := range map[string]vfs.FS{"after a power loss": lost, "after the process ended": kept} {
+		when = fmt.Sprintf("%v (%s %s), %s", p, where, at, when)
+		checkPrefix(t, disk, l.durable, l.n, when)
+		if s, err := store.OpenPebble("node", store.Options{FS: disk}); err != nil {
+			t.Errorf("%s, opened again: %v", when, err)
+		} else {
+			checkNote(t, s, int(l.noted.Load()), int(l.noting.Load()), when)
+			if err := s.Close(); err != nil {
+				t.Errorf("%s, closed: %v", when, err)
+			}
+		}
+	}
 	for _, err := range l.errs {
 		if !errors.Is(err, p.err) {
 			t.Errorf("%v (%s %s): read: %v", p, where, at, err)

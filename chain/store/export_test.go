@@ -6,10 +6,24 @@ import (
 	"hash/crc32"
 )
 
-// Resum gives a note that was changed the checksum that it ought to have.
-func Resum(note []byte) []byte {
-	body := note[:len(note)-noteTrailer]
-	return binary.LittleEndian.AppendUint32(body, crc32.Checksum(body, castagnoli))
+// Resum gives each sector of a note's file that was changed the checksum that it
+// ought to have.
+func Resum(file []byte) {
+	for ; len(file) >= sectorSize; file = file[sectorSize:] {
+		body := file[:sectorSize-4]
+		binary.LittleEndian.PutUint32(file[sectorSize-4:], crc32.Checksum(body, castagnoli))
+	}
+}
+
+// EncodeNote1 is a note's file as version 1 had it.
+func EncodeNote1(note []byte) []byte {
+	b := append([]byte(noteMagic), 1)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(note)))
+	return sum1(append(b, note...))
+}
+
+func sum1(b []byte) []byte {
+	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
 // ErrCut ends a directory's work on its files.

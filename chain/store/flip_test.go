@@ -227,8 +227,8 @@ func mend(t *testing.T, path string, note []byte) (d *store.Dir, b *book, how st
 // directory, left by a Close or by a crash. Whatever comes of it: the directory
 // is refused and the file named, or what it shows is the truth up to some seal
 // of each chain, and what is missing of that is named by the note, or the note
-// is known to be lost. A bit in each stride-th byte is tried, with
-// TIDINGS_SOAK=1 all.
+// is known to be lost. A bit in some bytes of each file is tried, with
+// TIDINGS_SOAK=1 in all.
 func TestAnyFlippedBit(t *testing.T) {
 	for _, closed := range []bool{true, false} {
 		base := t.TempDir()
@@ -255,11 +255,7 @@ func TestAnyFlippedBit(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stride := max(1, len(b)/8)
-			if everything() {
-				stride = 1
-			}
-			for at := stride / 2; at < len(b); at += stride {
+			for _, at := range flipsOf(rel, len(b)) {
 				path := filepath.Join(base, "flipped")
 				if err := os.RemoveAll(path); err != nil {
 					t.Fatal(err)
@@ -282,6 +278,23 @@ func TestAnyFlippedBit(t *testing.T) {
 		}
 		t.Logf("closed %v, %d bytes: %v", closed, total, count)
 	}
+}
+
+// flipsOf are the bytes of a file to try.
+func flipsOf(file string, size int) (at []int) {
+	stride := max(1, size/8)
+	if everything() {
+		stride = 1
+	}
+	for i := stride / 2; i < size; i += stride {
+		at = append(at, i)
+	}
+	if file == "heads" && !everything() { // which holds nothing there, but in the first sector of each half
+		for i := 3; i < sectorSize; i += sectorSize / 4 {
+			at = append(at, i, size/2+i)
+		}
+	}
+	return at
 }
 
 // afterFlip judges what became of a damaged directory.

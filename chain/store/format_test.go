@@ -44,20 +44,34 @@ func TestFormatExampleOfIdentity(t *testing.T) {
 }
 
 func TestFormatExampleOfNote(t *testing.T) {
-	text := example(t, "heads", "seq 3 with the hash of 32 bytes of 2:\n\n", "\n\n")
-	file, err := hex.DecodeString(strings.Join(strings.Fields(text), ""))
-	if err != nil {
-		t.Fatal(err)
+	unhex := func(text string) []byte {
+		b, err := hex.DecodeString(strings.Join(strings.Fields(text), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
 	}
 	note := wire.AppendArray(nil, 3)
 	note = wire.AppendBin(note, bytes.Repeat([]byte{1}, len(chain.Origin{})))
 	note = wire.AppendUint(note, 3)
 	note = wire.AppendBin(note, bytes.Repeat([]byte{2}, len(chain.Hash{})))
-	got, err := decodeNote(file)
-	if err != nil || !bytes.Equal(got, note) {
+
+	// The first sector of a file: its beginning, zeros, its checksum.
+	begin := unhex(example(t, "heads", "seq 3 with the hash of 32 bytes of 2, begins with\n\n", "\n\n"))
+	sum := unhex(example(t, "heads", "with zeros, and ends with\n\n", "\n\n"))
+	file := encodeNote(note, slotSize(len(note)))
+	if want := append(append(begin, make([]byte, sectorSize-len(begin)-len(sum))...), sum...); !bytes.Equal(file[:sectorSize], want) {
+		t.Errorf("FORMAT.md has\n%x\nand the code writes\n%x", want, file[:sectorSize])
+	}
+	if got, _, err := decodeNote(file); err != nil || !bytes.Equal(got, note) || len(file) != 2*slotUnit {
 		t.Errorf("note %x, %v; want %x", got, err, note)
 	}
-	if want := encodeNote(note); !bytes.Equal(file, want) {
-		t.Errorf("FORMAT.md has %x, the code writes %x", file, want)
+
+	was := unhex(example(t, "heads", "The same note in version 1:\n\n", "\n\n"))
+	if got, _, err := decodeNote(was); err != nil || !bytes.Equal(got, note) {
+		t.Errorf("note %x, %v; want %x", got, err, note)
+	}
+	if want := EncodeNote1(note); !bytes.Equal(was, want) {
+		t.Errorf("FORMAT.md has %x for version 1, and that was %x", was, want)
 	}
 }

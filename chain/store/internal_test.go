@@ -61,26 +61,6 @@ func TestSharedCaches(t *testing.T) {
 	}
 }
 
-// FuzzNote: no bytes crash the reader, and what it takes is what is written.
-func FuzzNote(f *testing.F) {
-	f.Add([]byte{})
-	f.Add(encodeNote(nil))
-	f.Add(encodeNote([]byte("heads")))
-	f.Add(append(encodeNote([]byte("heads")), 0))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		note, err := decodeNote(b)
-		if err != nil {
-			if !errors.Is(err, chain.ErrCorrupt) && !errors.Is(err, ErrFormat) {
-				t.Errorf("error without a kind: %v", err)
-			}
-			return
-		}
-		if again := encodeNote(note); string(again) != string(b) {
-			t.Errorf("%x reads as %x, which is written as %x", b, note, again)
-		}
-	})
-}
-
 // FuzzIdentity: the same for the identity file.
 func FuzzIdentity(f *testing.F) {
 	id := Identity{Name: "wh-1", Authority: "warehouse", Created: whole(time.Unix(1, 0))}

@@ -53,7 +53,8 @@ func (o Options) withDefaults() Options {
 func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCache) (*Disk, error) {
 	d := &Disk{
 		g: newGuard(o.Logger), gate: newGate(), log: o.Logger, fs: o.FS, path: path,
-		onDamage: o.onDamage, kept: o.Kept, work: make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
+		notes: noteWriter{disk: o.FS, path: notePath(o.FS, path)}, onDamage: o.onDamage, kept: o.Kept,
+		work: make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	d.g.met = d.met
 	opts := d.pebbleOptions(o, blocks, files)
@@ -267,12 +268,15 @@ func checkFormat(db *pebble.DB) (found, noted bool, err error) {
 
 // readNote takes the note. wanted is whether the store knows of one.
 func (d *Disk) readNote(wanted, ignore bool) error {
-	note, err := readNote(d.fs, d.notePath())
+	note, torn, err := readNote(d.fs, d.notePath())
 	if err == nil && note == nil && wanted {
 		err = fmt.Errorf("%w: it is missing", chain.ErrCorrupt)
 	}
 	d.noted = wanted
 	if err == nil {
+		if torn {
+			d.log.Warn("a crash came while the heads were noted: the note before counts", slog.String("file", d.notePath()))
+		}
 		d.note = note
 		return nil
 	}

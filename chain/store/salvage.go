@@ -114,7 +114,7 @@ func (d *Dir) Salvage(why error, o Options, rebuild func(from chain.Reader, note
 }
 
 func (d *Dir) salvage(why error, o Options, rebuild func(chain.Reader, []byte, chain.Store) error) (Salvaged, error) {
-	note, noteErr := readNote(o.FS, notePath(o.FS, d.path))
+	note, _, noteErr := readNote(o.FS, notePath(o.FS, d.path))
 	if noteErr != nil && !damage(noteErr) {
 		return Salvaged{}, noteErr
 	}

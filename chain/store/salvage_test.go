@@ -93,6 +93,21 @@ func spoil(t *testing.T, path, part string) {
 	}
 }
 
+// spoilNote inverts a bit of the note that is in a slot.
+func spoilNote(t *testing.T, path string, slot int) {
+	t.Helper()
+	file := filepath.Join(path, "heads")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(b[slot*len(b)/2:], []byte("note"))
+	b[slot*len(b)/2+at] ^= 4
+	if err := errors.Join(err, os.WriteFile(file, b, 0o600)); err != nil || at < 0 {
+		t.Fatal(at, err)
+	}
+}
+
 // TestSalvage damages each kind of file of a data directory. OpenStore says so,
 // or opens with all of it; Salvage carries over what reads, sets the rest aside
 // as it was, and leaves a directory that counts as changed and opens.
@@ -126,14 +141,15 @@ func TestSalvage(t *testing.T) {
 			}
 		}, 5, []string{"db"}},
 		{"a log", false, func(t *testing.T, path string) { spoil(t, path, "db/*.log") }, 20, []string{"db"}},
-		{"the note", true, func(t *testing.T, path string) { spoil(t, path, "heads") }, 90, []string{"heads"}},
+		{"the note", true, func(t *testing.T, path string) { spoilNote(t, path, 1) }, 90, []string{"heads"}},
+		{"the note before", true, func(t *testing.T, path string) { spoilNote(t, path, 0) }, 90, []string{"heads"}},
 		{"the note is gone", true, func(t *testing.T, path string) {
 			if err := os.Remove(filepath.Join(path, "heads")); err != nil {
 				t.Fatal(err)
 			}
 		}, 90, nil},
 		{"the note and the manifest", true, func(t *testing.T, path string) {
-			spoil(t, path, "heads")
+			spoilNote(t, path, 1)
 			spoil(t, path, "db/MANIFEST-*")
 		}, 90, []string{"heads", "db"}},
 	} {
@@ -247,8 +263,10 @@ func TestNoDamage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b[7] = 2
-			b = store.Resum(b)
+			for at := 0; at < len(b); at += sectorSize {
+				b[at+7] = 3
+			}
+			store.Resum(b)
 			if err := os.WriteFile(filepath.Join(path, "heads"), b, 0o600); err != nil {
 				t.Fatal(err)
 			}

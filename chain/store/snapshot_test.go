@@ -58,6 +58,34 @@ func set(t *testing.T, s *Disk, key, value string) {
 	require.NoError(t, s.Commit(&b, true))
 }
 
+// The note of a snapshot is the one at that time, though notes are written into the
+// file of the store: it is a copy, not a link.
+func TestSnapshotKeepsItsNote(t *testing.T) {
+	dir, err := OpenDir(filepath.Join(t.TempDir(), "data"), DirOptions{Name: "wh-1"})
+	require.NoError(t, err)
+	s, err := dir.OpenStore(Options{})
+	require.NoError(t, err)
+	for _, note := range []string{"one", "two", "three"} {
+		require.NoError(t, s.Mark([]byte(note)))
+	}
+	snapshot, err := dir.Snapshot(s)
+	require.NoError(t, err)
+	for _, path := range []string{snapshot.Path(), dir.Path()} {
+		for _, note := range []string{"four", "five"} {
+			require.NoError(t, s.Mark([]byte(note)))
+		}
+		want := "three"
+		if path == dir.Path() {
+			want = "five"
+		}
+		got, torn, err := readNote(vfs.Default, notePath(vfs.Default, path))
+		require.NoError(t, err)
+		require.False(t, torn)
+		require.Equal(t, want, string(got))
+	}
+	require.NoError(t, errors.Join(snapshot.Close(), s.Close(), dir.Close()))
+}
+
 // Where there is no room, that is said before anything is written.
 func TestBackupWithoutRoom(t *testing.T) {
 	c := copying{total: 1 << 62}

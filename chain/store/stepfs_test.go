@@ -25,6 +25,9 @@ type how struct {
 	late  bool // all of it is done all the same
 }
 
+// sectorSize is what a disk writes over as a whole or not at all.
+const sectorSize = 512
+
 // stepFS counts every call that reaches a file system, and has some fail. One
 // call runs at a time, so that a copy of the disk can be taken between two.
 type stepFS struct {
@@ -191,11 +194,13 @@ func (f *stepFile) ReadAt(p []byte, offset int64) (n int, err error) {
 }
 
 func (f *stepFile) Write(p []byte) (int, error) {
-	return f.write(p, f.File.Write)
+	return f.write(p, len(p)/2, f.File.Write)
 }
 
+// WriteAt writes over what is there, of which a half ends with a sector.
 func (f *stepFile) WriteAt(p []byte, offset int64) (int, error) {
-	return f.write(p, func(part []byte) (int, error) {
+	half := len(p) / 2 / sectorSize * sectorSize
+	return f.write(p, half, func(part []byte) (int, error) {
 		n, err := f.File.WriteAt(part, offset)
 		offset += int64(n)
 		return n, err
@@ -204,7 +209,7 @@ func (f *stepFile) WriteAt(p []byte, offset int64) (int, error) {
 
 // write may fail before it, after it or half way through, or be looked at
 // there.
-func (f *stepFile) write(p []byte, write func([]byte) (int, error)) (int, error) {
+func (f *stepFile) write(p []byte, half int, write func([]byte) (int, error)) (int, error) {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	c := call{name: "write", path: f.path, write: true, size: len(p)}
@@ -212,19 +217,19 @@ func (f *stepFile) write(p []byte, write func([]byte) (int, error)) (int, error)
 	switch {
 	case h == nil && f.s.torn != nil:
 		if look := f.s.torn(c); look != nil {
-			n, err := write(p[:len(p)/2])
+			n, err := write(p[:half])
 			look()
 			if err != nil {
 				return n, err
 			}
-			rest, err := write(p[len(p)/2:])
+			rest, err := write(p[half:])
 			return n + rest, err
 		}
 		return write(p)
 	case h == nil:
 		return write(p)
 	case h.short:
-		n, err := write(p[:len(p)/2])
+		n, err := write(p[:half])
 		return n, errors.Join(h.err, err)
 	case h.late:
 		n, err := write(p)
