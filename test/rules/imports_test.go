@@ -55,8 +55,9 @@ var layers = []struct {
 	imports []string
 }{
 	{"chain/wire", nil},
+	{"chain/ed25519table", nil},
 	{"chain/store", []string{"chain"}},
-	{"chain", []string{"chain/wire"}},
+	{"chain", []string{"chain/wire", "chain/ed25519table"}},
 	{"gossip", []string{"chain", "chain/wire"}},
 	{"node/api/reply", []string{"chain"}},
 	{"node/room", nil},
@@ -76,7 +77,8 @@ var outside = map[string][]string{
 	"github.com/cockroachdb/pebble":   {"chain/store"},
 	"github.com/alecthomas/kong":      {"cmd/tidings"},
 	"github.com/pelletier/go-toml":    {"cmd/tidings"},
-	"github.com/chromedp":             {}, // tests of test/browser only
+	"filippo.io/edwards25519":         {"chain/ed25519table"}, // what is signed, is by crypto/ed25519
+	"github.com/chromedp":             {},                     // tests of test/browser only
 	"net/http":                        {"node", "cmd", "test"},
 	// For tests alone.
 	"github.com/getkin/kin-openapi":         {},
@@ -122,7 +124,7 @@ func TestImportsPointOneWay(t *testing.T) {
 // The core is pure: no clock, goroutine's helper, socket or file gets in.
 func TestCoreIsPure(t *testing.T) {
 	for _, p := range list(t) {
-		if !slices.Contains([]string{module + "/chain", module + "/chain/wire", module + "/node/core", module + "/node/api/svg"}, p.ImportPath) {
+		if !slices.Contains([]string{module + "/chain", module + "/chain/wire", module + "/chain/ed25519table", module + "/node/core", module + "/node/api/svg"}, p.ImportPath) {
 			continue
 		}
 		for _, imp := range p.Imports {
@@ -147,10 +149,14 @@ func TestBrowserIsForItsTests(t *testing.T) {
 	require.Equal(t, []string{module + "/test/browser"}, found)
 }
 
-// A consumer pays for the client alone: for chain and a library for pauses, not for
-// a node, its store, its gossip or its metrics.
+// A consumer pays for the client alone: for chain, the arithmetic of the curve by
+// which it verifies seals (of which the rest of chain imports nothing) and a
+// library for pauses, not for a node, its store, its gossip or its metrics.
 func TestConsumersPayForNoServer(t *testing.T) {
-	allowed := []string{module + "/chain", module + "/chain/wire", module + "/node/api/reply", "github.com/cenkalti/backoff/v5"}
+	allowed := []string{
+		module + "/chain", module + "/chain/wire", module + "/chain/ed25519table", module + "/node/api/reply", "github.com/cenkalti/backoff/v5",
+		"filippo.io/edwards25519", "filippo.io/edwards25519/field",
+	}
 	found := false
 	for _, p := range list(t) {
 		if p.ImportPath != module+"/node/client" {
@@ -171,6 +177,8 @@ func TestConsumersPayForNoServer(t *testing.T) {
 func TestLayerErrorsAreFound(t *testing.T) {
 	for _, p := range []pkg{
 		{ImportPath: module + "/chain", Imports: []string{module + "/gossip"}},
+		{ImportPath: module + "/chain", Imports: []string{"filippo.io/edwards25519"}},
+		{ImportPath: module + "/chain/ed25519table", Imports: []string{module + "/chain"}},
 		{ImportPath: module + "/gossip", Imports: []string{module + "/chain/store"}},
 		{ImportPath: module + "/node/api", Imports: []string{module + "/node"}},
 		{ImportPath: module + "/node/api/reply", Imports: []string{module + "/node/api"}},
