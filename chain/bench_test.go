@@ -251,6 +251,6 @@ func TestAnUpdateIsSmall(t *testing.T) {
 	each := func(n int) float64 { return float64(n) / updates }
 	t.Logf("%.2f keys and %.0f bytes written, %.0f of them the delta twice", each(keys), each(bytes), each(2*deltas))
 	// Each of these subjects is in a batch once, so each update writes a view too.
-	require.Less(t, each(keys), 3.02)
+	require.Less(t, each(keys), 3.01) // the count of subjects, which stays, is not among them
 	require.Less(t, each(bytes-2*deltas), 265.0)
 }

@@ -60,7 +60,14 @@ func (e *Engine) pumpAck(p *peer) {
 
 func (e *Engine) onAckWanted(p *peer, f *AckWanted) {
 	p.ack.want(f.Seq)
-	if c := e.chains[p.origin]; e.durable && (c == nil || c.durable.Seq < f.Seq) {
+	if c := e.chains[p.origin]; c != nil {
+		e.syncFor(p, c)
+	}
+}
+
+// syncFor asks for a sync if a peer wants to hear of its chain what only lacks one.
+func (e *Engine) syncFor(p *peer, c *chainState) {
+	if e.durable && p.up && p.ack.wanted > c.durable.Seq && c.applied > c.durable.Seq {
 		e.out.SyncSoon = true
 	}
 }

@@ -22,6 +22,9 @@ func (e *Engine) Applied(at At, heads []chain.Head) {
 	for _, h := range heads {
 		c := e.chain(h.Origin)
 		c.applied = max(c.applied, h.Seq)
+		if p := e.peers[h.Origin]; p != nil {
+			e.syncFor(p, c)
+		}
 	}
 }
 

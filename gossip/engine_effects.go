@@ -26,7 +26,7 @@ type Effects struct {
 	Acked []Acked
 	// OwnHeads tells that a peer answered where the own chain ends with it.
 	OwnHeads []OwnHead
-	// SyncSoon says that a peer waits until what it sent is durable.
+	// SyncSoon says that a peer waits until what was committed of its chain is durable.
 	SyncSoon bool
 	// CaughtUp says that the first catch-up has just ended.
 	CaughtUp bool

@@ -21,7 +21,7 @@ type FrameStream interface {
 	// ReadFrame returns the next frame, in buf if it fits. A nil buf makes the
 	// frame the caller's for good.
 	ReadFrame(buf []byte) ([]byte, error)
-	// WriteFrames writes frames in order.
+	// WriteFrames writes frames in order. The slice is its own from then on.
 	WriteFrames(frames []*OutFrame) error
 	Close() error
 }
@@ -71,7 +71,7 @@ type Ledger interface {
 	Accept(from chain.Origin, runs []*chain.Run, ackWanted bool, reply func([]chain.Outcome, error))
 	// AcceptFreeze queues a verified freeze likewise, and replies with its outcome.
 	AcceptFreeze(from chain.Origin, f *chain.Freeze, reply func([]chain.Outcome, error))
-	// SyncSoon asks for a sync of what was accepted, for a peer waits for it. It
+	// SyncSoon asks for a sync of what was committed, for a peer waits for it. It
 	// never waits itself.
 	SyncSoon()
 	// Evidence reads the encoded freeze of a chain, nil if it has none.

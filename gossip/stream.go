@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/ed25519"
 	"crypto/tls"
 	"encoding/binary"
@@ -197,11 +198,12 @@ func readStreamFrame(r io.Reader, buf, scratch []byte) (payload, kept []byte, er
 
 // WriteFrames writes frames in order and returns once the kernel has them. It
 // waits while the peer does not read, for StreamWriteTimeout without a frame
-// done; then the stream is closed.
+// done; then the stream is closed. The slice is its own from then on.
 func (s *Stream) WriteFrames(frames []*OutFrame) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	for _, f := range frames {
+	for i, f := range frames {
+		frames[i] = nil // it may be large, and the rest takes long
 		if now := time.Now(); now.Sub(s.writeBy) > deadlineSlack-StreamWriteTimeout {
 			s.writeBy = now.Add(StreamWriteTimeout)
 			if err := s.conn.SetWriteDeadline(s.writeBy); err != nil {
@@ -237,14 +239,23 @@ type OutFrame struct {
 func NewOutFrame(payload []byte, compress bool) *OutFrame {
 	f := &OutFrame{payload: payload}
 	if compress {
-		f.block = sync.OnceValue(func() []byte {
-			if block := s2.Encode(nil, payload); len(block) < len(payload) {
-				return block
-			}
-			return nil
-		})
+		f.block = sync.OnceValue(func() []byte { return pack(payload) })
 	}
 	return f
+}
+
+// packRoom is room for blocks that are being made: as much as the payload may grow by.
+var packRoom = sync.Pool{New: func() any { return new([]byte) }}
+
+// pack returns the s2 block of a payload, nil where that is not smaller.
+func pack(payload []byte) []byte {
+	room := packRoom.Get().(*[]byte)
+	defer packRoom.Put(room)
+	*room = slices.Grow((*room)[:0], s2.MaxEncodedLen(len(payload)))
+	if block := s2.Encode((*room)[:cap(*room)], payload); len(block) < len(payload) {
+		return bytes.Clone(block)
+	}
+	return nil
 }
 
 // Payload is the frame as it was encoded. It must not be changed.

@@ -499,8 +499,8 @@ func TestStreamsPeerThatNeverReads(t *testing.T) {
 		a := streamsOpen(t, network, keys[0], func(o *StreamsOptions) {
 			o.Serve = func(s *Stream) {
 				began := time.Now()
-				block := []*OutFrame{NewOutFrame(make([]byte, maxPayload), false)}
-				for s.WriteFrames(block) == nil {
+				block := NewOutFrame(make([]byte, maxPayload), false)
+				for s.WriteFrames([]*OutFrame{block}) == nil {
 				}
 				took <- time.Since(began)
 			}

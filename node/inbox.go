@@ -30,7 +30,7 @@ type inbox struct {
 	queues  map[chain.Origin]*peerQueue
 	turns   []*peerQueue // those that are not empty; the first is served
 	cost    int
-	hurried bool // a peer waits until what was taken, or waits here, is durable
+	hurried bool // a peer waits until what was committed is durable
 	closing bool
 }
 
@@ -168,7 +168,7 @@ func (i *inbox) take() *arrival {
 	return a
 }
 
-// hurry notes that a peer waits until what it sent is durable.
+// hurry notes that a peer waits until what was committed is durable.
 func (i *inbox) hurry() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -179,13 +179,12 @@ func (i *inbox) hurry() {
 	}
 }
 
-// hurries reports whether a peer waits until what was taken is durable. It does
-// so again for as long as there is more to take, which may be what that is about.
+// hurries reports whether hurry was called since it was asked last.
 func (i *inbox) hurries() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	was := i.hurried
-	i.hurried = was && len(i.turns) > 0
+	i.hurried = false
 	return was
 }
 

@@ -35,9 +35,9 @@ func check(ctx context.Context, path string) (err error) {
 	defer func() {
 		err = errors.Join(err, w.Close(), osFiles{}.remove(filepath.Join(dbPath(o.FS, path), lockFile)))
 	}()
-	if found, _, err := checkFormat(w.db); err != nil {
+	if version, _, err := checkFormat(w.db); err != nil {
 		return err
-	} else if !found {
+	} else if version == 0 {
 		return errNoVersion
 	}
 	if err := readAll(ctx, w); err != nil {

@@ -105,7 +105,7 @@ func TestOtherFormatIsLeftAlone(t *testing.T) {
 			if err := smallStore(t, disk, 3).Close(); err != nil {
 				t.Fatal(err)
 			}
-			raw(t, disk, "\x00format", "2")
+			raw(t, disk, "\x00format", "3")
 		}},
 		{"someone else's Pebble", func(t *testing.T, disk vfs.FS) { raw(t, disk, "key", "value") }},
 		{"a later Pebble", func(t *testing.T, disk vfs.FS) {

@@ -9,9 +9,14 @@ import (
 	"github.com/tidings-mesh/tidings/chain"
 )
 
-// FormatVersion is the version of everything that this package writes: the
-// data directory's files and the store's own keys. Another version is refused.
-const FormatVersion = 1
+// FormatVersion is the version of what a store and the note beside it are written
+// in. A store of version 1, whose note had another form, is read, and is of this one
+// from its opening on: so a program of before refuses it, and changes nothing. Later
+// versions are refused.
+const FormatVersion = 2
+
+// identityFormat is the version of identity.json; others are refused.
+const identityFormat = 1
 
 var (
 	// ErrFormat is wrapped when what is on disk was written by another version

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,13 +14,20 @@ import (
 
 var update = flag.Bool("update", false, "write the golden data directory anew")
 
-// TestGolden opens a data directory that a build of format version 1 wrote.
+// TestGolden opens data directories that builds of each format version wrote.
 func TestGolden(t *testing.T) {
-	golden := filepath.Join("testdata", "golden-v1")
 	const n = 6
 	if *update {
-		writeGolden(t, golden, n)
+		writeGolden(t, goldenPath(store.FormatVersion), n)
 	}
+	for version := 1; version <= store.FormatVersion; version++ {
+		t.Run(fmt.Sprintf("version %d", version), func(t *testing.T) { testGolden(t, goldenPath(version), n) })
+	}
+}
+
+func goldenPath(version int) string { return filepath.Join("testdata", fmt.Sprintf("golden-v%d", version)) }
+
+func testGolden(t *testing.T, golden string, n int) {
 	path := filepath.Join(t.TempDir(), "node")
 	copyDir(t, golden, path)
 	for i := range 3 {
@@ -27,7 +35,7 @@ func TestGolden(t *testing.T) {
 		if d.Unchanged() {
 			t.Error("the copy counts as the original")
 		}
-		if i == 0 && d.Origin().String() != goldenOrigin(t) {
+		if i == 0 && d.Origin().String() != goldenOrigin(t, golden) {
 			t.Errorf("origin %v", d.Origin())
 		}
 		s, err := d.OpenStore(store.Options{})
@@ -41,7 +49,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%d batches, want %d", got, n+i)
 		}
 		w := &writer{s: s, n: n + i}
-		if err := w.write(true); err != nil {
+		if err := errors.Join(w.write(true), s.Mark([]byte("golden note"))); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Close(); err != nil {
@@ -53,9 +61,9 @@ func TestGolden(t *testing.T) {
 
 // goldenOrigin is kept beside the directory, so that a key that reads as
 // another is found.
-func goldenOrigin(t *testing.T) string {
+func goldenOrigin(t *testing.T, golden string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("testdata", "golden-v1.origin"))
+	b, err := os.ReadFile(golden + ".origin")
 	if err != nil {
 		t.Fatal(err)
 	}

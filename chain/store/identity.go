@@ -92,7 +92,7 @@ func (id *Identity) clone() Identity {
 
 // encode sets Format and Sum.
 func (id *Identity) encode() ([]byte, error) {
-	id.Format, id.Sum = FormatVersion, ""
+	id.Format, id.Sum = identityFormat, ""
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode identity: %w", err)
@@ -111,8 +111,8 @@ func decodeIdentity(b []byte) (Identity, error) {
 	if err := json.Unmarshal(b, &version); err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", chain.ErrCorrupt, err)
 	}
-	if version.Format != FormatVersion {
-		return Identity{}, fmt.Errorf("%w: it has version %d and this build reads version %d", ErrFormat, version.Format, FormatVersion)
+	if version.Format != identityFormat {
+		return Identity{}, fmt.Errorf("%w: it has version %d and this build reads version %d", ErrFormat, version.Format, identityFormat)
 	}
 	var id Identity
 	if err := json.Unmarshal(b, &id); err != nil {

@@ -29,7 +29,7 @@ func readNote(disk vfs.FS, path string) (note []byte, torn bool, err error) {
 // noteWriter keeps the note at path. The first one since the open replaces the
 // file; the others are written into it, which changes no metadata: one write and
 // one sync, for which the file system has nothing to put into its journal. So
-// whoever had linked the file elsewhere meanwhile keeps what he has, and no
+// whoever linked the file elsewhere before keeps what he has, and no
 // generation is ever used twice in a file.
 type noteWriter struct {
 	disk       vfs.FS
@@ -85,7 +85,7 @@ func (w *noteWriter) close() error {
 }
 
 // writeNote puts a file with the note in the place of the one at path. Every byte
-// of it is written, so that the disk has room for whatever is written into it later.
+// of it is written, so that a file system that writes in place has room for what is written into it later.
 // It returns once that is durable.
 func writeNote(disk vfs.FS, path string, note []byte) error {
 	temp := path + tempSuffix

@@ -58,7 +58,7 @@ func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCa
 	}
 	d.g.met = d.met
 	opts := d.pebbleOptions(o, blocks, files)
-	found, err := d.inspect(opts, o.IgnoreNote)
+	version, err := d.inspect(opts, o.IgnoreNote)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCa
 	}
 	d.g.armed.Store(true)
 	compactions.begin()
-	if !found {
+	if version < FormatVersion {
 		if err := d.begin(); err != nil {
 			return nil, errors.Join(err, d.shutdown())
 		}
@@ -124,24 +124,25 @@ func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.File
 	return opts
 }
 
-// inspect reads what is there, and reports whether it is a store.
-func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err error) {
+// inspect reads what is there, and returns the version of the store, 0 if there is none.
+func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (version int, err error) {
 	dir := dbPath(d.fs, d.path)
 	if _, err := d.fs.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return false, d.readNote(false, ignoreNote)
+		return 0, d.readNote(false, ignoreNote)
 	} else if err != nil {
-		return false, err
+		return 0, err
 	}
 	desc, err := pebble.Peek(dir, d.fs)
 	if err != nil {
-		return false, fmt.Errorf("%w: %w", ErrFormat, err)
+		return 0, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	if !desc.Exists {
-		return false, d.readNote(false, ignoreNote)
+		return 0, d.readNote(false, ignoreNote)
 	}
 	var look struct {
-		found, noted bool
-		err          error
+		version int
+		noted   bool
+		err     error
 	}
 	readOnly := opts.Clone()
 	readOnly.ReadOnly = true
@@ -152,16 +153,16 @@ func (d *Disk) inspect(opts *pebble.Options, ignoreNote bool) (found bool, err e
 		if err != nil {
 			return err
 		}
-		look.found, look.noted, look.err = checkFormat(db)
+		look.version, look.noted, look.err = checkFormat(db)
 		if look.err == nil && d.kept != nil {
 			look.err = d.checkStrays(db)
 		}
 		return db.Close()
 	})
 	if err = errors.Join(look.err, err); err != nil {
-		return false, err
+		return 0, err
 	}
-	return look.found, d.readNote(look.noted, ignoreNote)
+	return look.version, d.readNote(look.noted, ignoreNote)
 }
 
 // checkStrays looks into the tables that the manifest does not list, before
@@ -238,32 +239,35 @@ func (d *Disk) peek(run func() error) error {
 	}
 }
 
-// checkFormat reports whether db has our format version, and a note. One that
-// is empty was being made when its process ended.
-func checkFormat(db *pebble.DB) (found, noted bool, err error) {
-	version, err := get(db, keyFormat)
+// checkFormat returns the format version of a store, which is one that this build
+// reads, and whether it has a note. One that is empty, version 0, was being made
+// when its process ended.
+func checkFormat(db *pebble.DB) (version int, noted bool, err error) {
+	text, err := get(db, keyFormat)
 	if err != nil {
-		return false, false, err
+		return 0, false, err
 	}
-	if version == nil {
+	if text == nil {
 		it, err := db.NewIter(nil)
 		if err != nil {
-			return false, false, readError(err)
+			return 0, false, readError(err)
 		}
 		some := it.First()
 		if err := it.Close(); err != nil {
-			return false, false, readError(err)
+			return 0, false, readError(err)
 		}
 		if some {
-			return false, false, errNoVersion
+			return 0, false, errNoVersion
 		}
-		return false, false, nil
+		return 0, false, nil
 	}
-	if string(version) != strconv.Itoa(FormatVersion) {
-		return false, false, fmt.Errorf("%w: it has version %q and this build reads version %d", ErrFormat, version, FormatVersion)
+	for version = 1; string(text) != strconv.Itoa(version); version++ {
+		if version == FormatVersion {
+			return 0, false, fmt.Errorf("%w: it has version %q and this build reads versions 1 to %d", ErrFormat, text, FormatVersion)
+		}
 	}
 	mark, err := get(db, keyNoted)
-	return true, mark != nil, err
+	return version, mark != nil, err
 }
 
 // readNote takes the note. wanted is whether the store knows of one.
@@ -289,7 +293,7 @@ func (d *Disk) readNote(wanted, ignore bool) error {
 		"with an empty one, which fetches what was published from its peers", ErrNote, d.notePath(), err)
 }
 
-// begin makes a new store ours. The flush ends the first log, which Pebble began
+// begin makes a store ours, one that is new or of an earlier version. The flush ends the first log, which Pebble began
 // before it took up the format in which chunks tell what was synced before
 // them: any damage to it would read as its end.
 func (d *Disk) begin() error {

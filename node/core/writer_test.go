@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -264,6 +265,23 @@ func TestSyncSoon(t *testing.T) {
 	b.writer.SyncSoon()
 	b.writer.Upkeep()
 	require.Empty(t, b.take())
+
+	// Such syncs take half of the time at most, as those of urgent batches.
+	b.store.takes = func() { b.now = b.now.Add(8 * time.Millisecond) }
+	began, in := b.now, 0
+	for b.now.Sub(began) < time.Second {
+		b.store.takes = func() { b.now = b.now.Add(time.Millisecond) }
+		_, err := b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}})
+		require.NoError(t, err)
+		b.take()
+		b.store.takes = func() { b.now = b.now.Add(8 * time.Millisecond) }
+		b.writer.SyncSoon()
+		b.writer.Upkeep()
+		in += len(slices.DeleteFunc(b.take(), func(s string) bool { return s != "sync" }))
+	}
+	took := time.Duration(in) * 8 * time.Millisecond
+	require.Greater(t, took, 400*time.Millisecond)
+	require.Less(t, took, 520*time.Millisecond)
 }
 
 // The first failure ends the writing: nothing is told, and nothing tried again.
