@@ -39,21 +39,19 @@ var d2 = func() *field.Element {
 	return d.Negate(d)
 }()
 
-// add adds q, or -q, to p. The negative of a point (x, y) is (-x, y).
-func (p *point) add(q *addend, negative bool) {
-	plus, minus := &q.yPlusX, &q.yMinusX
-	if negative {
-		plus, minus = minus, plus
-	}
+// negate makes it the negative of its point (x, y), which is (-x, y).
+func (q *addend) negate() {
+	q.yPlusX, q.yMinusX = q.yMinusX, q.yPlusX
+	q.xy2d.Negate(&q.xy2d)
+}
+
+func (p *point) add(q *addend) {
 	var a, b, c, d, e, f, g, h field.Element
 	a.Subtract(&p.y, &p.x)
-	a.Multiply(&a, minus)
+	a.Multiply(&a, &q.yMinusX)
 	b.Add(&p.y, &p.x)
-	b.Multiply(&b, plus)
+	b.Multiply(&b, &q.yPlusX)
 	c.Multiply(&p.t, &q.xy2d)
-	if negative {
-		c.Negate(&c)
-	}
 	d.Add(&p.z, &p.z)
 	e.Subtract(&b, &a)
 	f.Subtract(&d, &c)

@@ -16,9 +16,9 @@ import (
 // signatures", section 4).
 const (
 	// Wider windows take fewer additions and larger tables, which take longer to
-	// make and are more often not in the processor's cache. Measured for a key's
-	// (BenchmarkVerify): every window of 5 bits takes 4 % less time, twice the
-	// memory and twice the time to make; of 6 bits every second one the same.
+	// make and are more often not in the processor's cache. As measured for a key's,
+	// all windows of 5 bits, or every second one of 6, take 4 % less time to verify by
+	// and 1.6 to 2 times the memory and the time to make.
 	keyWindow = 5
 	keyStride = 2
 	// For the base point, of which there is one table: 8 bits take 3 % less time
@@ -53,7 +53,7 @@ func expand(of *edwards25519.Point, window, stride int) *table {
 		p := firsts[i]
 		for range half - 1 {
 			multiples = append(multiples, p)
-			p.add(&q, false)
+			p.add(&q)
 		}
 		multiples = append(multiples, p)
 	}
@@ -97,13 +97,26 @@ func digits(scalar []byte, window int) (out [maxDigits]int8) {
 // addMultiples adds to p what the table has for every stride-th digit from the
 // first on.
 func (t *table) addMultiples(p *point, digits *[maxDigits]int8, first int) {
-	for i := first; i < maxDigits; i += t.stride {
-		row := i / t.stride << (t.window - 1)
-		switch digit := int(digits[i]); {
-		case digit > 0:
-			p.add(&t.multiples[row+digit-1], false)
-		case digit < 0:
-			p.add(&t.multiples[row-digit-1], true)
+	// Copied first, some multiples come from memory at once, where in the additions
+	// each would be waited for: 23 µs in place of 27 for a signature whose tables no
+	// near cache has.
+	var q [8]addend
+	for i := first; i < maxDigits; {
+		n := 0
+		for ; i < maxDigits && n < len(q); i += t.stride {
+			row := i / t.stride << (t.window - 1)
+			switch digit := int(digits[i]); {
+			case digit > 0:
+				q[n] = t.multiples[row+digit-1]
+				n++
+			case digit < 0:
+				q[n] = t.multiples[row-digit-1]
+				q[n].negate()
+				n++
+			}
+		}
+		for j := range n {
+			p.add(&q[j])
 		}
 	}
 }

@@ -132,10 +132,12 @@ func TestTablesHoldMultiples(t *testing.T) {
 		for i := range 16 {
 			sum.Add(sum, first)
 			p := identity()
-			p.add(&table.multiples[16*row+i], false)
+			q := table.multiples[16*row+i]
+			p.add(&q)
 			got := p.encode()
 			require.Equal(t, sum.Bytes(), got[:])
-			p.add(&table.multiples[16*row+i], true)
+			q.negate()
+			p.add(&q)
 			got = p.encode()
 			require.Equal(t, edwards25519.NewIdentityPoint().Bytes(), got[:])
 		}
@@ -156,7 +158,10 @@ func TestAdditionIsComplete(t *testing.T) {
 			q := addends([]point{pointOf(b)})[0]
 			for _, negative := range []bool{false, true} {
 				p := pointOf(a)
-				p.add(&q, negative)
+				if negative {
+					q.negate()
+				}
+				p.add(&q)
 				got := p.encode()
 				want := new(edwards25519.Point).Add(a, b)
 				if negative {

@@ -3,6 +3,7 @@ package ed25519table
 import (
 	"crypto/ed25519"
 	"maps"
+	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -134,13 +135,13 @@ func (t *tables) count(key publicKey) {
 		delete(byKey, least)
 	}
 	c := &counted{table: made}
-	c.uses.Store(uses)
+	c.uses.Store(min(uses, halveAfter))
 	byKey[key] = c
 	t.byKey.Store(&byKey)
 }
 
 func leastUsed(byKey map[publicKey]*counted) (least publicKey, uses uint32) {
-	uses = halveAfter + 1
+	uses = math.MaxUint32
 	for key, c := range byKey {
 		if n := c.uses.Load(); n < uses {
 			least, uses = key, n

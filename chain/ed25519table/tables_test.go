@@ -108,6 +108,7 @@ func TestPlacesOfKeysThatAreGoneAreTaken(t *testing.T) {
 	}
 	require.True(t, tables.has(here))
 	require.False(t, tables.has(gone))
+	require.EqualValues(t, halveAfter, (*tables.byKey.Load())[publicKey(next.key)].uses.Load(), "it had more, and keeps to the bound")
 }
 
 // Made-up keys, each with as many good signatures as earn a table: they get the

@@ -25,7 +25,9 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func goldenPath(version int) string { return filepath.Join("testdata", fmt.Sprintf("golden-v%d", version)) }
+func goldenPath(version int) string {
+	return filepath.Join("testdata", fmt.Sprintf("golden-v%d", version))
+}
 
 func testGolden(t *testing.T, golden string, n int) {
 	path := filepath.Join(t.TempDir(), "node")
