@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,8 +17,10 @@ func TestFollowerLooksWhereThereIsNews(t *testing.T) {
 	n, err := Open(ctx, Config{Name: "solo", Authority: "warehouse"})
 	require.NoError(t, err)
 	defer n.Close()
+	published := 0
 	publish := func(subject string) chain.ID {
-		id, err := n.Publish(ctx, Draft{Subject: subject, Delta: []byte(`{"a":1}`)})
+		published++
+		id, err := n.Publish(ctx, Draft{Subject: subject, Delta: fmt.Appendf(nil, `{"n":%d}`, published)})
 		require.NoError(t, err)
 		return id
 	}
