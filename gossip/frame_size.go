@@ -2,7 +2,7 @@ package gossip
 
 // compressFrom is the number of updates from which a frame is compressed: below
 // it there is little to gain, and latency to lose.
-const compressFrom = 16
+const compressFrom = 4
 
 // runsOf returns the runs that a frame carries.
 func runsOf(f Frame) []Run {
