@@ -19,16 +19,16 @@ func phaseOf(o chain.Origin) time.Duration {
 }
 
 // nextRound is when the next round is.
-func (e *Engine) nextRound() time.Duration { return next(e.at.Mono, beaconEvery, e.phase) }
+func (e *Engine) nextRound() time.Duration { return nextMoment(e.at.Mono, beaconEvery, e.phase) }
 
 // nextPing is when the next of those rounds is in which a peer is pinged.
 func (e *Engine) nextPing(p *peer) time.Duration {
 	round := (int(e.self[8]) + int(p.origin[8])) % pingRounds
-	return next(e.at.Mono, pingEvery, e.phase+time.Duration(round)*beaconEvery)
+	return nextMoment(e.at.Mono, pingEvery, e.phase+time.Duration(round)*beaconEvery)
 }
 
-// next is the first moment after now that is a multiple of every, and phase.
-func next(now, every, phase time.Duration) time.Duration {
+// nextMoment is the first after now that is a multiple of every, and phase.
+func nextMoment(now, every, phase time.Duration) time.Duration {
 	since := (now - phase) % every
 	if since < 0 {
 		since += every

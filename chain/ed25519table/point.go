@@ -30,7 +30,7 @@ func pointOf(p *edwards25519.Point) point {
 // takes nine, for it has a Z and its 2dxy is computed each time.
 type addend struct{ yPlusX, yMinusX, xy2d field.Element }
 
-// xy2d is twice the d of the curve's equation, -121665/121666.
+// d2 is twice the d of the curve's equation, -121665/121666.
 var d2 = func() *field.Element {
 	one := new(field.Element).One()
 	d := new(field.Element).Mult32(one, 121666)

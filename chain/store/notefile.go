@@ -85,8 +85,8 @@ func (w *noteWriter) close() error {
 }
 
 // writeNote puts a file with the note in the place of the one at path. Every byte
-// of it is written, so that a file system that writes in place has room for what is written into it later.
-// It returns once that is durable.
+// of it is written, so that a file system that writes in place has room for what is
+// written into it later. It returns once that is durable.
 func writeNote(disk vfs.FS, path string, note []byte) error {
 	temp := path + tempSuffix
 	f, err := disk.Create(temp, vfs.WriteCategoryUnspecified)

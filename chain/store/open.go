@@ -293,9 +293,10 @@ func (d *Disk) readNote(wanted, ignore bool) error {
 		"with an empty one, which fetches what was published from its peers", ErrNote, d.notePath(), err)
 }
 
-// begin makes a store ours, one that is new or of an earlier version. The flush ends the first log, which Pebble began
-// before it took up the format in which chunks tell what was synced before
-// them: any damage to it would read as its end.
+// begin makes a store ours, one that is new or of an earlier version. The flush
+// ends a new one's first log, which Pebble began before it took up the format in
+// which chunks tell what was synced before them: any damage to it would read as
+// its end.
 func (d *Disk) begin() error {
 	w := d.db.NewBatch()
 	if err := w.Set(keyFormat, []byte(strconv.Itoa(FormatVersion)), nil); err != nil {

@@ -147,13 +147,8 @@ const (
 	// they move. What was lost of the log's end since is found by peers, or not.
 	markLeast = 100 * time.Millisecond
 	markMost  = 2 * time.Second
-	markShare = 20
+	markShare = 20 // of the time at most 1/20 goes into it, up to markMost
 )
-
-// pace is how long to wait before a step that took so long is done again.
-func pace(took time.Duration, share int, least, most time.Duration) time.Duration {
-	return min(max(took*time.Duration(share), least), most)
-}
 
 // NewWriter returns the writer of a ledger that was just opened. Begin is to be
 // called before anything else.
@@ -445,7 +440,7 @@ func (w *Writer) mark() error {
 	if err := w.conf.Store.Mark(w.conf.Archive.HeadsNote()); err != nil {
 		return fmt.Errorf("note heads: %w", err)
 	}
-	w.markEvery = pace(w.conf.Now().Sub(began), markShare, markLeast, markMost)
+	w.markEvery = min(max(markShare*w.conf.Now().Sub(began), markLeast), markMost)
 	w.unmarked = false
 	return nil
 }
