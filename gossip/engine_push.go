@@ -186,7 +186,35 @@ func (e *Engine) buildPush(from chain.Seq) *Push {
 		f.AckWanted = f.AckWanted || r.ackWanted
 		f.Runs = append(f.Runs, r.Run)
 	}
+	f.Runs = joinRuns(f.Runs)
 	return f
+}
+
+// joinRuns makes few runs of those that follow each other, under the last seal of each:
+// what more of them take on the wire, and of each receiver's time, is of no use to anybody.
+func joinRuns(runs []Run) (joined []Run) {
+	if len(runs) < 2 {
+		return runs
+	}
+	decoded := make([]*chain.Run, len(runs))
+	for i := range runs {
+		var err error
+		if decoded[i], err = chain.DecodeRun(runs[i].Encoded); err != nil {
+			return runs // as they are
+		}
+	}
+	for len(decoded) > 0 {
+		one, rest := chain.Join(decoded)
+		n := len(decoded) - len(rest)
+		r := runs[0]
+		if n > 1 {
+			last := &runs[n-1]
+			r.Last, r.Hash, r.Encoded = last.Last, last.Hash, one.Append(nil)
+		}
+		joined = append(joined, r)
+		decoded, runs = rest, runs[n:]
+	}
+	return joined
 }
 
 func (e *Engine) onPush(p *peer, f *Push) {
