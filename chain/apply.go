@@ -239,7 +239,7 @@ func (l *Ledger) apply(c *chainState, u *Update) error {
 
 // roll takes u into the state of its subject.
 func (l *Ledger) roll(c *chainState, u *Update) error {
-	s, err := l.state(u.Subject)
+	s, err := l.stateFor(c, u)
 	if err != nil {
 		return err
 	}

@@ -207,26 +207,44 @@ func (l *Ledger) putEvidence(id ID, e *Entry, seal []byte) {
 
 // state returns the staged state of a subject.
 func (l *Ledger) state(subject string) (*stagedState, error) {
-	if s := l.tx.states[subject]; s != nil {
+	if s := l.decoded(subject); s != nil {
 		return s, nil
 	}
-	s := &stagedState{}
-	s.state, s.size = l.states.get(subject)
-	if s.state == nil {
-		l.key = appendSubjectKey(l.key[:0], keyState, subject)
-		b, err := l.store.Get(l.key)
-		if err != nil {
-			return nil, err
+	s := l.stage(subject)
+	return s, s.read(l.store)
+}
+
+// decoded returns the staged state of a subject, nil if it would have to be read.
+func (l *Ledger) decoded(subject string) *stagedState {
+	s := l.tx.states[subject]
+	if s == nil {
+		if state, size := l.states.get(subject); state != nil {
+			s = &stagedState{state: state, size: size}
+			l.tx.states[subject] = s
 		}
-		if s.fresh = b == nil; s.fresh {
-			s.state = NewState(subject)
-		} else if s.state, err = DecodeState(subject, b); err != nil {
-			return nil, err
-		}
-		s.size = len(b)
 	}
+	return s
+}
+
+// stage stages a subject whose state is still to be read.
+func (l *Ledger) stage(subject string) *stagedState {
+	s := &stagedState{state: NewState(subject)}
 	l.tx.states[subject] = s
-	return s, nil
+	return s
+}
+
+// read reads the state of its subject.
+func (s *stagedState) read(store Reader) error {
+	subject := s.state.Subject()
+	b, err := store.Get(appendSubjectKey(nil, keyState, subject))
+	if err != nil {
+		return err
+	}
+	if s.fresh = b == nil; !s.fresh {
+		s.state, err = DecodeState(subject, b)
+	}
+	s.size = len(b)
+	return err
 }
 
 // fresh returns the staged state of a subject with its status folded.

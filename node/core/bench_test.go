@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -97,6 +98,70 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
+// BenchmarkReceiveOfAny is what a node does with runs of 100 updates of any of 300,000
+// subjects that are on its disk: in the system's cache, or dropped from it, which takes
+// root on Linux.
+func BenchmarkReceiveOfAny(b *testing.B) {
+	const subjects, size = 300_000, 100
+	for _, cold := range []bool{false, true} {
+		b.Run(fmt.Sprintf("cold=%v", cold), func(b *testing.B) {
+			peer, err := chain.NewLedger(store.Memory(), chain.Config{Key: keyOf(10), Node: "p", Authority: "p"}, 0)
+			require.NoError(b, err)
+			key := keyOf(10).Public().(ed25519.PublicKey)
+			random := rand.New(rand.NewPCG(1, 2))
+			now := int64(1_700_000_000_000)
+			run := func(size int, subject func(i int) int) *chain.Run {
+				for i := range size {
+					p, err := chain.Prepare(chain.Draft{
+						Subject: fmt.Sprintf("status/%07d", subject(i)), Delta: fmt.Appendf(nil, `{"p":"%0232d"}`, random.Uint64()),
+					})
+					require.NoError(b, err)
+					_, err = peer.Append(p, now)
+					require.NoError(b, err)
+				}
+				now++
+				_, effects, err := peer.Flush(now)
+				require.NoError(b, err)
+				r, err := chain.DecodeRun(effects.Own[0].Append(nil))
+				require.NoError(b, err)
+				require.NoError(b, r.Verify(key))
+				return r
+			}
+			dir := b.TempDir()
+			w := openReceiver(b, dir)
+			take := func(r *chain.Run) {
+				_, err := w.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{{r}}})
+				require.NoError(b, err)
+				for w.writer.Pending() {
+					w.writer.Upkeep()
+				}
+			}
+			for at := 0; at < subjects; at += 500 {
+				take(run(500, func(i int) int { return (at + i) * 7919 % subjects }))
+			}
+			runs := make([]*chain.Run, b.N/size+1)
+			for i := range runs {
+				runs[i] = run(size, func(int) int { return random.IntN(subjects) })
+			}
+			w.close(b)
+			if cold {
+				syscall.Sync()
+				if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
+					b.Skip("the system's cache cannot be dropped: ", err)
+				}
+			}
+			w = openReceiver(b, dir)
+			b.ResetTimer()
+			for _, r := range runs {
+				take(r)
+			}
+			b.ReportMetric(float64(len(runs)*size)/b.Elapsed().Seconds(), "updates/s")
+			b.StopTimer()
+			w.close(b)
+		})
+	}
+}
+
 // cpuTime is the processor time of this process so far.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
@@ -114,8 +179,10 @@ type receiver struct {
 	place   chain.Cursor
 }
 
-func newReceiver(b *testing.B) *receiver {
-	disk, err := store.OpenPebble(b.TempDir(), store.Options{})
+func newReceiver(b *testing.B) *receiver { return openReceiver(b, b.TempDir()) }
+
+func openReceiver(b *testing.B, dir string) *receiver {
+	disk, err := store.OpenPebble(dir, store.Options{})
 	require.NoError(b, err)
 	ledger, err := chain.NewLedger(disk, chain.Config{Key: keyOf(1), Node: "n", Authority: "a"}, time.Now().UnixMilli())
 	require.NoError(b, err)
