@@ -140,7 +140,10 @@ func catchUp(r *report, o options, p *process, root string) error {
 		}
 		now, _ := late.memory()
 		cpu := late.cpu()
-		late.kill()
+		// It leaves, or the next one would wait for it to answer what it knows.
+		if err := late.stop(); err != nil {
+			return err
+		}
 		if mesh.Store.Updates < int64(o.updates)*99/100 {
 			return fmt.Errorf("catch-up %s: ready with %d of %d updates", kind, mesh.Store.Updates, o.updates)
 		}
