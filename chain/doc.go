@@ -1,6 +1,7 @@
 // Package chain is what an update is, and how updates link, verify, order,
-// merge and roll up. It is pure: no goroutine, clock, socket or file; time,
-// keys and storage are passed in, and what has to be done is returned as data.
+// merge and roll up. It is pure: no clock, socket or file, and no goroutine that
+// outlives a call's work; time, keys and storage are passed in, and what has to be
+// done is returned as data. A call of the ledger may read the store several times at once.
 //
 // Every node writes one chain: a hash-linked sequence of [Update]s, sealed in
 // [Run]s by one signature each, that begins with a [Genesis]. A [Ledger] is a

@@ -207,15 +207,16 @@ func (l *Ledger) putEvidence(id ID, e *Entry, seal []byte) {
 
 // state returns the staged state of a subject.
 func (l *Ledger) state(subject string) (*stagedState, error) {
-	if s := l.decoded(subject); s != nil {
+	if s := l.stagedOrKept(subject); s != nil {
 		return s, nil
 	}
 	s := l.stage(subject)
-	return s, s.read(l.store)
+	return s, l.readStates([]*stagedState{s})
 }
 
-// decoded returns the staged state of a subject, nil if it would have to be read.
-func (l *Ledger) decoded(subject string) *stagedState {
+// stagedOrKept returns the staged state of a subject, or stages that which is kept
+// decoded. It is nil if the state has to be read.
+func (l *Ledger) stagedOrKept(subject string) *stagedState {
 	s := l.tx.states[subject]
 	if s == nil {
 		if state, size := l.states.get(subject); state != nil {
@@ -240,11 +241,16 @@ func (s *stagedState) read(store Reader) error {
 	if err != nil {
 		return err
 	}
-	if s.fresh = b == nil; !s.fresh {
-		s.state, err = DecodeState(subject, b)
-	}
 	s.size = len(b)
-	return err
+	if s.fresh = b == nil; s.fresh {
+		return nil
+	}
+	state, err := DecodeState(subject, b)
+	if err != nil {
+		return err
+	}
+	s.state = state
+	return nil
 }
 
 // fresh returns the staged state of a subject with its status folded.

@@ -6,30 +6,33 @@ import (
 )
 
 const (
-	// readersMost is how many states of subjects are read at once, and readersLeast how
+	// readersMost is how many states of subjects are read at once, and statesPerReader how
 	// many there have to be for each reader.
-	readersMost  = 8
-	readersLeast = 4
+	readersMost     = 8
+	statesPerReader = 4
 	// readAheadMost is how many updates are looked at for the subjects that they are of.
 	readAheadMost = 1 << 10
 )
 
 // stateFor returns the staged state of the subject of u, which is about to be applied.
 // Where it has to be read, so are those of the updates that follow in the chain, as far
-// as this batch will take them. The error is the store's.
+// as this batch will take them if nothing holds them back. The error is the store's.
 func (l *Ledger) stateFor(c *chainState, u *Update) (*stagedState, error) {
-	if s := l.decoded(u.Subject); s != nil {
+	if s := l.stagedOrKept(u.Subject); s != nil {
 		return s, nil
 	}
 	states := []*stagedState{l.stage(u.Subject)}
 	room := l.most - l.tx.applied - l.tx.received - l.tx.refolds - u.Cost()
+	if c == l.self {
+		room = maxApply - l.tx.applied - u.Cost() // as full has it
+	}
 	for i := 1; i < readAheadMost && room > 0; i++ {
 		next := l.atHand(c, i)
 		if next == nil {
 			break
 		}
 		room -= next.Cost()
-		if next.Kind == KindStatus && l.decoded(next.Subject) == nil {
+		if next.Kind == KindStatus && l.stagedOrKept(next.Subject) == nil {
 			states = append(states, l.stage(next.Subject))
 		}
 	}
@@ -41,15 +44,15 @@ func (l *Ledger) stateFor(c *chainState, u *Update) (*stagedState, error) {
 func (l *Ledger) ReadAhead(drafts []*Prepared) error {
 	var states []*stagedState
 	for _, p := range drafts {
-		if l.decoded(p.Subject()) == nil {
+		if l.stagedOrKept(p.Subject()) == nil {
 			states = append(states, l.stage(p.Subject()))
 		}
 	}
 	return l.readStates(states)
 }
 
-// atHand is the i-th update after what is applied of a chain, nil if it is not in
-// memory.
+// atHand is the update that is i after the next one of a chain to be applied, nil if it
+// is not in memory.
 func (l *Ledger) atHand(c *chainState, i int) *Update {
 	if i < len(c.ahead) {
 		return c.ahead[i]
@@ -64,11 +67,16 @@ func (l *Ledger) atHand(c *chainState, i int) *Update {
 func (l *Ledger) readStates(states []*stagedState) error {
 	reads := &stateReads{store: l.store, states: states}
 	reads.left.Add(len(states))
-	for range min(len(states)/readersLeast, readersMost) - 1 {
+	for range min(len(states)/statesPerReader, readersMost) - 1 {
 		go reads.help()
 	}
 	reads.help()
 	reads.left.Wait()
+	if reads.err != nil {
+		for _, s := range states { // or they would pass for empty ones
+			delete(l.tx.states, s.state.Subject())
+		}
+	}
 	return reads.err
 }
 

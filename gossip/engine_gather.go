@@ -27,9 +27,11 @@ const (
 // gather is which own runs are held back.
 type gather struct {
 	// released is up to where none is, whoever it is for. What one peer has heard of goes
-	// to all: held back from the others, they would fetch it.
+	// to all: held back from the others, they would fetch it. A peer that lags is told the
+	// own head and pulls, and what it is served is released.
 	released chain.Seq
-	at       time.Duration // when all that there was had gathered
+	last     chain.Seq     // up to where there was anything at
+	at       time.Duration // when all that there was had gathered, or was released
 	due      time.Duration // when what gathers now will have, or never
 }
 
@@ -45,7 +47,9 @@ func (e *Engine) gathered() chain.Seq {
 	g.release(e.ackAsk)
 	last := e.ring.next - 1
 	if last <= g.released {
-		g.due = never
+		if g.due = never; last > g.last {
+			g.last, g.at = last, e.at.Mono
+		}
 		return g.released
 	}
 	due := g.due
@@ -59,7 +63,7 @@ func (e *Engine) gathered() chain.Seq {
 		g.due = due
 		return g.released
 	}
-	*g = gather{released: last, at: e.at.Mono, due: never}
+	*g = gather{released: last, last: last, at: e.at.Mono, due: never}
 	return last
 }
 
@@ -72,9 +76,10 @@ func (e *Engine) gatherFor() time.Duration {
 	return min(gatherTimes*wait, gatherMost)
 }
 
-// PushWait is for how long the pushes of more than half of the peers wait here, at least;
-// with one peer it is nothing, and so it is for each that has not pushed lately. What one of
-// them floods the node with, or publishes alone, is no load that all share.
+// PushWait is for how long the pushes of more than half of the peers wait here, at least.
+// A peer that has not pushed for gatherKeep counts with 0, as does one that is no member,
+// and with fewer than two peers it is 0: what one of them floods the node with, or publishes
+// alone, is no load that all share.
 func (e *Engine) PushWait(at At) time.Duration {
 	var waits []time.Duration
 	for _, p := range e.ranked {

@@ -402,3 +402,45 @@ func TestExchangesGather(t *testing.T) {
 		}
 	})
 }
+
+// What leaves because somebody wants it acknowledged is a push like any: what comes after
+// it gathers from then on.
+func TestAcknowledgedPushesCount(t *testing.T) {
+	g := newGathering(t, "b c d")
+	g.waits(30*time.Millisecond, "b", "c")
+	g.publish(100, true)
+	require.Equal(t, "1-1 to 3", g.pushed())
+	g.pass(time.Millisecond)
+	g.publish(100, false)
+	g.pass(88 * time.Millisecond)
+	require.Empty(t, g.pushed())
+	g.pass(time.Millisecond)
+	require.Equal(t, "2-2 to 3", g.pushed())
+}
+
+// A hello that tells the own head goes with what it tells, in the same Take.
+func TestHelloBringsWhatItTells(t *testing.T) {
+	g := &gathering{t: t, at: gossip.At{Mono: time.Minute}, head: chain.Head{Origin: scriptOrigin("a")}}
+	g.e = gossip.NewEngine(g.at, gossip.EngineConfig{Self: g.head.Origin, Epoch: 1, Durable: true})
+	d := scriptOrigin("d")
+	g.e.PeerUp(g.at, d)
+	g.e.Message(g.at, d, &gossip.Hello{Version: gossip.Version, Epoch: 1, Root: chain.Hash{1}})
+	g.act()
+	g.connect("b")
+	g.connect("c")
+	require.True(t, g.e.CatchingUp())
+	g.waits(30*time.Millisecond, "b", "c")
+	g.publish(100, false)
+	g.pushed()
+	g.publish(100, false)
+	require.Empty(t, g.pushed())
+
+	g.e.Message(g.at, d, &gossip.Ping{}) // with an equal root, so all is here
+	told := map[gossip.FrameKind]bool{}
+	for _, s := range g.e.Take().Send {
+		told[s.Frame.Kind()] = true
+	}
+	require.False(t, g.e.CatchingUp())
+	require.True(t, told[gossip.KindHello])
+	require.True(t, told[gossip.KindPush])
+}

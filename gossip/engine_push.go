@@ -212,7 +212,7 @@ func joinRuns(runs []Run) (joined []Run) {
 	for i := range runs {
 		var err error
 		if decoded[i], err = chain.DecodeRun(runs[i].Encoded); err != nil {
-			return runs // as they are
+			return runs // not of a ledger, which encodes them well: as they are
 		}
 	}
 	for len(decoded) > 0 {

@@ -39,7 +39,7 @@ var (
 	descFrames     = desc("gossip_frames_total", "Frames, by kind and direction.", "kind", "direction")
 	descFrameBytes = desc("gossip_frame_bytes_total", "Bytes of frames before compression and encryption.", "kind", "direction")
 	descRefused    = desc("gossip_refused_total", "Streams closed for what the peer sent, by reason.", "reason")
-	descPushed     = desc("gossip_runs_pushed_total", "Runs pushed, counted for each peer.")
+	descPushed     = desc("gossip_runs_pushed_total", "Runs pushed, those that left as one counted once, for each peer.")
 	descDropped    = desc("gossip_runs_dropped_total", "Runs that a full queue kept from a peer, which pulls them.")
 	descReceived   = desc("gossip_runs_received_total", "Runs that peers sent.")
 	descDuplicates = desc("gossip_duplicate_updates_total", "Updates that came though they were here.")

@@ -98,57 +98,61 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
+// dropCaches, if set, has BenchmarkReceiveOfAny drop the system's cache of files, which
+// takes root on Linux.
+const dropCaches = "TIDINGS_DROP_CACHES"
+
 // BenchmarkReceiveOfAny is what a node does with runs of 100 updates of any of 300,000
-// subjects that are on its disk: in the system's cache, or dropped from it, which takes
-// root on Linux.
+// subjects that are on its disk: in the system's cache, or not.
 func BenchmarkReceiveOfAny(b *testing.B) {
 	const subjects, size = 300_000, 100
+	peer, err := chain.NewLedger(store.Memory(), chain.Config{Key: keyOf(10), Node: "p", Authority: "p"}, 0)
+	require.NoError(b, err)
+	key := keyOf(10).Public().(ed25519.PublicKey)
+	random := rand.New(rand.NewPCG(1, 2))
+	now := int64(1_700_000_000_000)
+	run := func(size int, subject func(i int) int) *chain.Run {
+		for i := range size {
+			p, err := chain.Prepare(chain.Draft{
+				Subject: fmt.Sprintf("status/%07d", subject(i)), Delta: fmt.Appendf(nil, `{"p":"%0232d"}`, random.Uint64()),
+			})
+			require.NoError(b, err)
+			_, err = peer.Append(p, now)
+			require.NoError(b, err)
+		}
+		now++
+		_, effects, err := peer.Flush(now)
+		require.NoError(b, err)
+		r, err := chain.DecodeRun(effects.Own[0].Append(nil))
+		require.NoError(b, err)
+		require.NoError(b, r.Verify(key))
+		return r
+	}
+	dir := b.TempDir()
+	w := openReceiver(b, dir)
+	take := func(r *chain.Run) {
+		_, err := w.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{{r}}})
+		require.NoError(b, err)
+		for w.writer.Pending() {
+			w.writer.Upkeep()
+		}
+	}
+	for at := 0; at < subjects; at += 500 {
+		take(run(500, func(i int) int { return (at + i) * 7919 % subjects }))
+	}
+	w.close(b)
 	for _, cold := range []bool{false, true} {
 		b.Run(fmt.Sprintf("cold=%v", cold), func(b *testing.B) {
-			peer, err := chain.NewLedger(store.Memory(), chain.Config{Key: keyOf(10), Node: "p", Authority: "p"}, 0)
-			require.NoError(b, err)
-			key := keyOf(10).Public().(ed25519.PublicKey)
-			random := rand.New(rand.NewPCG(1, 2))
-			now := int64(1_700_000_000_000)
-			run := func(size int, subject func(i int) int) *chain.Run {
-				for i := range size {
-					p, err := chain.Prepare(chain.Draft{
-						Subject: fmt.Sprintf("status/%07d", subject(i)), Delta: fmt.Appendf(nil, `{"p":"%0232d"}`, random.Uint64()),
-					})
-					require.NoError(b, err)
-					_, err = peer.Append(p, now)
-					require.NoError(b, err)
-				}
-				now++
-				_, effects, err := peer.Flush(now)
-				require.NoError(b, err)
-				r, err := chain.DecodeRun(effects.Own[0].Append(nil))
-				require.NoError(b, err)
-				require.NoError(b, r.Verify(key))
-				return r
-			}
-			dir := b.TempDir()
-			w := openReceiver(b, dir)
-			take := func(r *chain.Run) {
-				_, err := w.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{{r}}})
-				require.NoError(b, err)
-				for w.writer.Pending() {
-					w.writer.Upkeep()
-				}
-			}
-			for at := 0; at < subjects; at += 500 {
-				take(run(500, func(i int) int { return (at + i) * 7919 % subjects }))
-			}
 			runs := make([]*chain.Run, b.N/size+1)
 			for i := range runs {
 				runs[i] = run(size, func(int) int { return random.IntN(subjects) })
 			}
-			w.close(b)
 			if cold {
-				syscall.Sync()
-				if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0); err != nil {
-					b.Skip("the system's cache cannot be dropped: ", err)
+				if os.Getenv(dropCaches) == "" {
+					b.Skip(dropCaches + " is not set")
 				}
+				syscall.Sync()
+				require.NoError(b, os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0))
 			}
 			w = openReceiver(b, dir)
 			b.ResetTimer()

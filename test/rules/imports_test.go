@@ -121,7 +121,7 @@ func TestImportsPointOneWay(t *testing.T) {
 	}
 }
 
-// The core is pure: no clock, goroutine's helper, socket or file gets in.
+// The core is pure: no clock, socket or file gets in, nor what goroutines that stay would need.
 func TestCoreIsPure(t *testing.T) {
 	for _, p := range list(t) {
 		if !slices.Contains([]string{module + "/chain", module + "/chain/wire", module + "/chain/ed25519table", module + "/node/core", module + "/node/api/svg"}, p.ImportPath) {
