@@ -232,7 +232,7 @@ func (e *Engine) offer(p *peer, runs []Run, pushed, ackWanted bool) {
 	}
 	e.nextID++
 	e.accepts[e.nextID] = accept{from: p.origin, runs: useful}
-	e.out.Accept = append(e.out.Accept, Accept{ID: e.nextID, From: p.origin, Runs: useful, AckWanted: ackWanted, Pushed: pushed})
+	e.out.Accept = append(e.out.Accept, Accept{ID: e.nextID, From: p.origin, Runs: useful, AckWanted: ackWanted})
 }
 
 // LedgerClosed tells that the ledger takes nothing any more: it has failed or

@@ -29,7 +29,6 @@ type peer struct {
 	vec   peerDigest
 
 	freezes peerFreezes
-	waits   peerWaits
 
 	toldAt    time.Duration // when it was last sent a beacon
 	told      uint64        // version up to which it was told heads, by beacon or digest
@@ -175,7 +174,6 @@ func (e *Engine) close(origin chain.Origin, reason string) {
 
 func (e *Engine) sendHello(p *peer) {
 	theirs := e.headOf(p.origin)
-	e.gather.release(e.own.head.Seq) // this tells it
 	e.send(p, &Hello{
 		Version: Version, Epoch: e.epoch, Durable: e.durable, CatchingUp: e.catchingUp,
 		Sent: micros(e.at.Mono), Wall: wallOf(e.at), Root: e.root,

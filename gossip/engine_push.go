@@ -61,14 +61,6 @@ func (r *pushRing) from(seq chain.Seq) []ownRun {
 	return r.runs[i:]
 }
 
-// bytesFrom is how many bytes the runs from a seq on take.
-func (r *pushRing) bytesFrom(seq chain.Seq) (bytes int) {
-	for _, run := range r.from(seq) {
-		bytes += len(run.Encoded)
-	}
-	return bytes
-}
-
 // Local takes own runs, committed and synced, in the order of the chain, for
 // every peer. ackWanted asks the peers to acknowledge them. It comes before the
 // Committed that tells the own head.
@@ -144,16 +136,15 @@ func (e *Engine) resumeAt(p *peer, next chain.Seq) {
 	p.queue.needAcks = e.ackAsk > p.ack.acked.Seq
 }
 
-// pumpPushes sends each idle peer what waits for it and is to gather no more: several
-// runs in one frame only if they came together, gathered, or a write was in flight
-// meanwhile. Peers at the same place get the same frame.
+// pumpPushes sends each idle peer what waits for it: at once, and several runs
+// in one frame only if they came together or a write was in flight meanwhile.
+// Peers at the same place get the same frame.
 func (e *Engine) pumpPushes() {
 	type group struct {
 		from chain.Seq
 		send int // index in out.Send
 	}
 	var groups []group
-	to := e.gathered()
 	for _, p := range e.ranked {
 		if !p.ready() || p.queue.lagging || p.queue.next >= e.ring.next || p.queue.pushing() || !p.queue.room() {
 			continue
@@ -162,14 +153,11 @@ func (e *Engine) pumpPushes() {
 			e.lag(p) // the chain went on elsewhere: its own end came back from a peer
 			continue
 		}
-		if p.queue.next > to {
-			continue
-		}
 		i := slices.IndexFunc(groups, func(g group) bool { return g.from == p.queue.next })
 		if i < 0 {
 			groups = append(groups, group{p.queue.next, len(e.out.Send)})
 			i = len(groups) - 1
-			f := e.buildPush(p.queue.next, to)
+			f := e.buildPush(p.queue.next)
 			e.out.Send = append(e.out.Send, Send{Frame: f, Size: encodedSize(f)})
 		}
 		s := &e.out.Send[groups[i].send]
@@ -185,13 +173,13 @@ func (e *Engine) pumpPushes() {
 	}
 }
 
-// buildPush makes a frame of the runs from a seq on up to another, within the budget
-// but of one run at least.
-func (e *Engine) buildPush(from, to chain.Seq) *Push {
+// buildPush makes a frame of the runs from a seq on, within the budget but of
+// one run at least.
+func (e *Engine) buildPush(from chain.Seq) *Push {
 	f := &Push{}
 	bytes := 0
 	for _, r := range e.ring.from(from) {
-		if r.First > to || bytes > 0 && bytes+len(r.Encoded) > e.limits.FrameBytes {
+		if bytes > 0 && bytes+len(r.Encoded) > e.limits.FrameBytes {
 			break
 		}
 		bytes += len(r.Encoded)

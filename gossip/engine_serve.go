@@ -74,7 +74,6 @@ func (e *Engine) ReadDone(at At, read Read, runs []Run, rest []Range, err error)
 		// The stream keeps the order: what is pushed now comes after this.
 		if runs[i].Origin == e.self {
 			e.resumeAt(p, runs[i].Last+1)
-			e.gather.release(runs[i].Last)
 			break
 		}
 	}

@@ -3,7 +3,6 @@ package gossip
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -54,7 +53,6 @@ var (
 	descQueued     = desc("gossip_queued_runs", "Own runs that wait for the peer with the most.")
 	descInFlight   = desc("gossip_inflight_bytes", "Bytes that wait for the streams' writers.")
 	descLagging    = desc("gossip_lagging_peers", "Peers that pull, as they fell too far behind to be pushed to.")
-	descPushWait   = desc("gossip_push_wait_seconds", "Time that pushes of more than half of the peers wait here until they are committed, smoothed. From 0.01 on own updates gather for up to 0.25 before they are pushed.")
 	descWants      = desc("gossip_wanted_updates", "Updates that peers have and this node lacks.")
 )
 
@@ -66,7 +64,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (x *Exchange) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descFrames, descFrameBytes, descRefused, descPushed, descDropped, descReceived, descDuplicates, descGaps,
-		descPulls, descTimeouts, descDigests, descBeacons, descUnknown, descPhantoms, descPeers, descQueued, descInFlight, descLagging, descPushWait, descWants,
+		descPulls, descTimeouts, descDigests, descBeacons, descUnknown, descPhantoms, descPeers, descQueued, descInFlight, descLagging, descWants,
 	} {
 		ch <- d
 	}
@@ -94,10 +92,7 @@ func (x *Exchange) Collect(ch chan<- prometheus.Metric) {
 	var s Stats
 	var peers []PeerState
 	var progress Progress
-	var wait time.Duration
-	if !x.ask(func(at At) {
-		s, peers, progress, wait = x.engine.Stats(), x.engine.Peers(), x.engine.Progress(), x.engine.PushWait(at)
-	}) {
+	if !x.ask(func(At) { s, peers, progress = x.engine.Stats(), x.engine.Peers(), x.engine.Progress() }) {
 		return
 	}
 	counter(descPushed, s.RunsPushed)
@@ -128,6 +123,5 @@ func (x *Exchange) Collect(ch chan<- prometheus.Metric) {
 	gauge(descQueued, queued)
 	gauge(descInFlight, inFlight)
 	gauge(descLagging, lagging)
-	ch <- prometheus.MustNewConstMetric(descPushWait, prometheus.GaugeValue, wait.Seconds())
 	gauge(descWants, progress.Want-progress.Have)
 }

@@ -28,8 +28,7 @@ func TestInQueueJoinsPushes(t *testing.T) {
 			require.ErrorIs(t, err, bad, "after all that came before it")
 			break
 		}
-		f, _ := q.take()
-		got = append(got, f)
+		got = append(got, q.take())
 	}
 	require.Equal(t, []Frame{
 		&Push{AckWanted: true, Runs: []Run{{First: 1, Last: 1}, {First: 2, Last: 2}}}, &Ping{Yours: 1}, push(3, false), covered, push(4, false),
