@@ -240,7 +240,7 @@ func (w *Writer) apply(b *Batch) (a Answers, err error) {
 			return a, err
 		}
 	}
-	if w.conf.MayPublish() == nil {
+	if len(b.Drafts) > 1 && w.conf.MayPublish() == nil {
 		if err := w.conf.Ledger.ReadAhead(b.Drafts); err != nil {
 			return a, fmt.Errorf("read the subjects of drafts: %w", err)
 		}
