@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -13,13 +14,36 @@ var jsonPlain = func() (plain [256]bool) {
 	return plain
 }()
 
+// jsonPlainLength is how many bytes that stand for themselves b begins with. It
+// looks at eight at once.
+func jsonPlainLength[T []byte | string](b T) int {
+	const (
+		each = 0x0101010101010101
+		high = 0x80 * each
+	)
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		w := b[i : i+8]
+		x := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 |
+			uint64(w[4])<<32 | uint64(w[5])<<40 | uint64(w[6])<<48 | uint64(w[7])<<56
+		// A subtraction borrows from the byte above only where it has found
+		// one, so the lowest byte that is marked is right, and that is enough.
+		odd := (x | (x - ' '*each) | ((x ^ '"'*each) - each) | ((x ^ '\\'*each) - each)) & high
+		if odd != 0 {
+			return i + bits.TrailingZeros64(odd)/8
+		}
+	}
+	for i < len(b) && jsonPlain[b[i]] {
+		i++
+	}
+	return i
+}
+
 // str steps over a string and returns what is between its quotes, as written.
 func (s *jsonScanner) str() (inner []byte, escaped bool, err *DeltaError) {
 	i := s.pos + 1
 	for {
-		for i < len(s.src) && jsonPlain[s.src[i]] {
-			i++
-		}
+		i += jsonPlainLength(s.src[i:])
 		if i == len(s.src) {
 			return nil, false, s.fault(i, DeltaSyntax, "ends early: in a string")
 		}
@@ -128,11 +152,11 @@ func AppendJSONString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); {
-		c := s[i]
-		if jsonPlain[c] {
-			i++
-			continue
+		i += jsonPlainLength(s[i:])
+		if i == len(s) {
+			break
 		}
+		c := s[i]
 		if c >= utf8.RuneSelf {
 			r, n := utf8.DecodeRuneInString(s[i:])
 			if r == utf8.RuneError && n == 1 {
