@@ -51,6 +51,15 @@ func KeepsKey(key []byte, get func([]byte) ([]byte, error)) (bool, error) {
 	return true, nil
 }
 
+// KeySeries returns what the keys of a chain's updates begin with if key is one of
+// these, else nil. Each is written behind those before it.
+func KeySeries(key []byte) []byte {
+	if n := 1 + len(Origin{}); key[0] == keyUpdate && len(key) > n {
+		return key[:n]
+	}
+	return nil
+}
+
 // drop deletes what a freeze takes back.
 func (l *Ledger) drop(key []byte) {
 	l.tx.batch.Set([]byte{keyTaken}, nil)

@@ -168,7 +168,7 @@ func (n *Node) openStore(context.Context) error {
 		return err
 	}
 	n.onClose("data directory", dir.Close)
-	disk, err := dir.OpenStore(store.Options{Logger: n.log, Kept: chain.KeepsKey})
+	disk, err := dir.OpenStore(store.Options{Logger: n.log, Kept: chain.KeepsKey, Series: chain.KeySeries})
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,12 @@ type Options struct {
 	// which one of its tables has is damaged.
 	Kept func(key []byte, get func(key []byte) ([]byte, error)) (bool, error)
 
+	// Series, if given, returns the beginning that a key shares with others of which
+	// each is written once and behind all that are there, nil if the key is of no such
+	// series. None may begin as another one does. Those that grow much get tables of
+	// their own, which are written again less often.
+	Series func(key []byte) []byte
+
 	onDamage func(error) // hears of the first damage that is met
 }
 
@@ -79,6 +85,7 @@ type Disk struct {
 	onDamage func(error)
 	kept     func([]byte, func([]byte) ([]byte, error)) (bool, error)
 	damaged  sync.Once
+	series   *series
 	syncs    atomic.Int64
 	syncTime atomic.Int64 // nanoseconds
 
@@ -116,10 +123,15 @@ func (d *Disk) Commit(b *chain.Batch, sync bool) error {
 	// it is held if the committer never comes back.
 	const perKey = 12 // Pebble's kind and two lengths
 	w := d.db.NewBatchWithSize(b.Size() + perKey*b.Len() + 16)
+	count := seriesCount{series: d.series}
 	err := b.Each(
-		func(key, value []byte) error { return w.Set(key, value, nil) },
+		func(key, value []byte) error {
+			count.add(key, value)
+			return w.Set(key, value, nil)
+		},
 		func(key []byte) error { return w.Delete(key, nil) },
 	)
+	count.done()
 	if err != nil {
 		return d.g.fail("batch", errors.Join(err, w.Close()))
 	}

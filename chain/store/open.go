@@ -54,7 +54,8 @@ func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCa
 	d := &Disk{
 		g: newGuard(o.Logger), gate: newGate(), log: o.Logger, fs: o.FS, path: path,
 		notes: noteWriter{disk: o.FS, path: notePath(o.FS, path)}, onDamage: o.onDamage, kept: o.Kept,
-		work: make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
+		series: newSeries(o.Series, o.MemTableSize),
+		work:   make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	d.g.met = d.met
 	opts := d.pebbleOptions(o, blocks, files)
@@ -96,12 +97,14 @@ func (d *Disk) start(open func() (*pebble.DB, error)) error {
 
 // pebbleOptions are Pebble's settings and why.
 func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.FileCache) *pebble.Options {
+	events := d.g.events()
+	events.FlushBegin = func(pebble.FlushInfo) { d.series.flushes() }
 	opts := &pebble.Options{
 		FS:                 besideFS{guardFS{o.FS, d.g}, o.FS.PathJoin(d.path, SnapshotDir)},
 		Cache:              blocks,
 		FileCache:          files,
 		Logger:             d.g,
-		EventListener:      d.g.events(),
+		EventListener:      events,
 		FormatMajorVersion: pebble.FormatNewest, // log chunks that tell rot from a torn tail
 
 		MemTableSize:                o.MemTableSize,
@@ -110,7 +113,7 @@ func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.File
 		// next level: states and indexes are spread over all subjects. So each takes
 		// in much at once. Reads hardly notice, for tables without the key are told
 		// by their filters.
-		L0CompactionThreshold:      12,
+		L0CompactionThreshold:      8,
 		L0StopWritesThreshold:      36, // compactions may lag a burst; a stalled writer loop stalls the node
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 		MaxManifestFileSize:        4 << 20, // replayed at open
@@ -118,6 +121,7 @@ func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.File
 		DisableTableStats: true, // reads every new table again, for ranges that we never delete
 	}
 	opts.Experimental.ReadSamplingMultiplier = -1 // no compactions because of reads
+	opts.Experimental.SpanPolicyFunc = d.series.policy
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // 1 % false positives
 	}

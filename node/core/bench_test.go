@@ -186,7 +186,7 @@ type receiver struct {
 func newReceiver(b *testing.B) *receiver { return openReceiver(b, b.TempDir()) }
 
 func openReceiver(b *testing.B, dir string) *receiver {
-	disk, err := store.OpenPebble(dir, store.Options{})
+	disk, err := store.OpenPebble(dir, store.Options{Series: chain.KeySeries})
 	require.NoError(b, err)
 	ledger, err := chain.NewLedger(disk, chain.Config{Key: keyOf(1), Node: "n", Authority: "a"}, time.Now().UnixMilli())
 	require.NoError(b, err)

@@ -40,7 +40,7 @@ func BenchmarkCatchUp(b *testing.B) {
 	}
 	b.ResetTimer()
 	for range b.N {
-		disk, err := store.OpenPebble(b.TempDir(), store.Options{})
+		disk, err := store.OpenPebble(b.TempDir(), store.Options{Series: chain.KeySeries})
 		require.NoError(b, err)
 		ledger, err := chain.NewLedger(disk, chain.Config{Key: keyOf(1), Node: "n", Authority: "a"}, time.Now().UnixMilli())
 		require.NoError(b, err)
