@@ -269,7 +269,7 @@ func (l *Ledger) contextOf(subject string) func(ID) (Context, bool, error) {
 			return nil, false, err
 		}
 		ctx, err := ResolveContext(u.Stamp(), func(s Stamp) ([]byte, error) {
-			if entry, ok := l.tx.index[s.ID]; ok {
+			if entry, ok := l.tx.index.get(s.ID); ok {
 				return entry, nil
 			}
 			entry, err := l.store.Get(appendIndexKey(nil, subject, s))

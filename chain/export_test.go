@@ -4,7 +4,7 @@ package chain
 func (l *Ledger) Sizes() map[string]int {
 	n := map[string]int{
 		"chains": len(l.chains), "blocked": len(l.blocked), "held": l.held, "cached": l.states.order.Len(),
-		"batch updates": len(l.tx.updates), "batch index": len(l.tx.index), "batch keys": len(l.tx.keys),
+		"batch updates": len(l.tx.updates), "batch index": len(l.tx.index.put) + len(l.tx.index.byID), "batch keys": len(l.tx.keys),
 		"batch answers": len(l.tx.answers),
 		"batch states":  len(l.tx.states), "batch chains": len(l.tx.chains), "batch woken": len(l.tx.woken),
 		"batch own": len(l.tx.own), "batch writes": l.tx.batch.Len(), "ahead bytes": l.ahead,

@@ -11,9 +11,8 @@ import (
 // batchState is what one batch has done so far.
 type batchState struct {
 	batch   Batch
-	updates map[ID]*Update  // received in this batch, or before and applied in it
-	index   map[ID][]byte   // what the index has of an update; nil for what was taken back
-	entries []byte          // of index
+	updates map[ID]*Update // received in this batch, or before and applied in it
+	index   batchIndex
 	answers map[string]bool // by key; false for what was taken back
 	keys    map[[16]byte]*keyRecord
 	// answered: a key was used on this node in this batch.
@@ -48,7 +47,6 @@ type stagedState struct {
 func newBatchState() batchState {
 	return batchState{
 		updates: map[ID]*Update{},
-		index:   map[ID][]byte{},
 		answers: map[string]bool{},
 		keys:    map[[16]byte]*keyRecord{},
 		states:  map[string]*stagedState{},
@@ -61,19 +59,18 @@ const roomKept = 1 << 12
 // next is the state of the batch after, which takes over the room of this one, but
 // what its effects hold.
 func (tx *batchState) next() batchState {
-	if cap(tx.entries) > maxGrow || max(len(tx.updates), len(tx.index), len(tx.states), len(tx.keys), len(tx.answers)) > roomKept {
+	if max(len(tx.updates), len(tx.states), len(tx.keys), len(tx.answers)) > roomKept {
 		n := newBatchState()
 		n.woken = tx.woken
 		return n
 	}
 	clear(tx.updates)
-	clear(tx.index)
 	clear(tx.answers)
 	clear(tx.keys)
 	clear(tx.states)
 	clear(tx.chains)
 	return batchState{
-		updates: tx.updates, index: tx.index, entries: tx.entries[:0], answers: tx.answers, keys: tx.keys, states: tx.states,
+		updates: tx.updates, index: tx.index.next(), answers: tx.answers, keys: tx.keys, states: tx.states,
 		chains: tx.chains[:0], woken: tx.woken,
 	}
 }
@@ -193,9 +190,7 @@ func (l *Ledger) putUpdate(u *Update, e *Entry, seal []byte) {
 
 // putIndex writes what the index of its subject has of an update.
 func (l *Ledger) putIndex(id ID, key, entry []byte) {
-	from := len(l.tx.entries)
-	l.tx.entries = append(l.tx.entries, entry...)
-	l.tx.index[id] = l.tx.entries[from:]
+	l.tx.index.add(id, entry)
 	l.tx.batch.Set(key, entry)
 }
 

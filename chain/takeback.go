@@ -114,7 +114,7 @@ func (l *Ledger) takeBack(c *chainState, end Head) error {
 			continue
 		}
 		subjects[u.Subject] = true
-		l.tx.index[u.ID] = nil
+		l.tx.index.takeBack(u.ID)
 		l.drop(appendIndexKey(nil, u.Subject, u.Stamp()))
 		l.dropAnswer(u)
 	}
@@ -172,7 +172,7 @@ func (l *Ledger) stitched(s *stagedState, after Stamp) Stitched {
 			if stamp, failed = indexStamp(it.Key()); failed != nil {
 				break
 			}
-			if entry, ok := l.tx.index[stamp.ID]; ok && entry == nil {
+			if entry, ok := l.tx.index.get(stamp.ID); ok && entry == nil {
 				continue
 			}
 			for more && len(added) > 0 && added[0].Stamp().Compare(stamp) < 0 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/tidings-mesh/tidings/chain"
@@ -95,6 +96,16 @@ func (d *Disk) start(open func() (*pebble.DB, error)) error {
 	return err
 }
 
+// compression is Pebble's own, but for data blocks of a table of which samples get
+// hardly smaller: these are stored as they are. Whether a table's do is asked again and
+// again.
+var compression = func() sstable.CompressionProfile {
+	p := *sstable.SnappyCompression
+	p.OtherBlocks = sstable.NoCompression.OtherBlocks
+	p.AdaptiveReductionCutoffPercent = p.MinReductionPercent
+	return p
+}()
+
 // pebbleOptions are Pebble's settings and why.
 func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.FileCache) *pebble.Options {
 	events := d.g.events()
@@ -123,6 +134,7 @@ func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.File
 	opts.Experimental.ReadSamplingMultiplier = -1 // no compactions because of reads
 	opts.Experimental.SpanPolicyFunc = d.series.policy
 	for i := range opts.Levels {
+		opts.Levels[i].Compression = func() *sstable.CompressionProfile { return &compression }
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // 1 % false positives
 	}
 	return opts
