@@ -117,12 +117,13 @@ type Engine struct {
 
 	ring      pushRing
 	gather    gather
-	frames    []pushFrame   // of this pump
-	ackAsk    chain.Seq     // up to which peers are to acknowledge the own chain
-	wants     []*chainState // chains of which somebody has more
-	pulls     []*pull       // outstanding, oldest first
-	wantsNext time.Duration // before then many wants are not looked through again
-	wantDue   time.Duration // when the first want that waits is due, or never
+	frames    []pushFrame     // of this pump
+	waits     []time.Duration // of PushWait
+	ackAsk    chain.Seq       // up to which peers are to acknowledge the own chain
+	wants     []*chainState   // chains of which somebody has more
+	pulls     []*pull         // outstanding, oldest first
+	wantsNext time.Duration   // before then many wants are not looked through again
+	wantDue   time.Duration   // when the first want that waits is due, or never
 	accepts   map[uint64]accept
 	holds     clockHolds
 	nextID    uint64

@@ -100,27 +100,28 @@ func (e *Engine) pushEarly(to chain.Seq) bool {
 
 // gatherFor is for how long own runs gather.
 func (e *Engine) gatherFor() time.Duration {
-	wait := e.PushWait(e.at)
-	if wait < gatherFrom {
+	if !e.isBehind() {
 		return 0
 	}
-	return min(gatherTimes*wait, gatherMost)
+	return min(gatherTimes*e.PushWait(e.at), gatherMost)
 }
 
-// isBehind reports whether this node is behind with what peers push to it.
-func (e *Engine) isBehind() bool { return e.PushWait(e.at) >= gatherFrom }
+// isBehind reports whether this node is behind with what peers push to it, in a mesh that is
+// so large that something gathers.
+func (e *Engine) isBehind() bool { return len(e.ranked) > earlyPeers && e.PushWait(e.at) >= gatherFrom }
 
 // PushWait is for how long the pushes of more than half of the peers wait here, at least.
 // A peer that has not pushed for gatherKeep counts with 0, as does one that is no member,
 // and with fewer than two peers it is 0: what one of them floods the node with, or publishes
 // alone, is no load that all share.
 func (e *Engine) PushWait(at At) time.Duration {
-	var waits []time.Duration
+	waits := e.waits[:0]
 	for _, p := range e.ranked {
 		if p.ready() {
 			waits = append(waits, p.waits.lately(at.Mono))
 		}
 	}
+	e.waits = waits
 	if len(waits) < 2 {
 		return 0
 	}

@@ -661,7 +661,7 @@ func TestFetchWaitsForWhatGathers(t *testing.T) {
 		}
 		return scriptRun("a", heads[seq-1], 1, 100, "")
 	}
-	begin := func() *gathering { return newGatheringAs(t, "e", "a b c", gossip.Limits{}) }
+	begin := func() *gathering { return newGatheringAs(t, "e", "a b c d", gossip.Limits{}) }
 	// fetched is how long it takes until a seq is asked for that b tells of. Then it comes.
 	fetched := func(g *gathering, seq chain.Seq) time.Duration {
 		began := g.at.Mono
@@ -686,10 +686,10 @@ func TestFetchWaitsForWhatGathers(t *testing.T) {
 
 	g := begin()
 	require.Equal(t, grace, fetched(g, 1))
-	g.waits(9*time.Millisecond, "a", "b", "c")
+	g.waits(9*time.Millisecond, "a", "b", "c", "d")
 	require.Equal(t, grace, fetched(g, 2))
 
-	g.waits(20*time.Millisecond, "a", "b", "c")
+	g.waits(20*time.Millisecond, "a", "b", "c", "d")
 	require.Equal(t, grace+250*time.Millisecond, fetched(g, 3), "it is behind")
 	g.pass(time.Second)
 	require.Equal(t, grace, fetched(g, 4), "nothing was pushed for a second")
@@ -702,14 +702,18 @@ func TestFetchWaitsForWhatGathers(t *testing.T) {
 	g.pass(10 * time.Second)
 	require.Equal(t, grace, fetched(g, 7), "long ago")
 
-	g.waits(20*time.Millisecond, "a", "b", "c")
+	g.waits(20*time.Millisecond, "a", "b", "c", "d")
 	g.e.Message(g.at, a, &gossip.Push{Runs: []gossip.Run{run(7)}})
 	g.commit(heads[7])
 	g.e.PeerDown(g.at, a)
 	require.Zero(t, fetched(g, 8), "its origin is gone")
 
-	g = begin()
+	g = newGatheringAs(t, "e", "a b c", gossip.Limits{})
 	g.waits(20*time.Millisecond, "a", "b", "c")
+	require.Equal(t, grace, fetched(g, 1), "in a mesh of four nothing gathers")
+
+	g = begin()
+	g.waits(20*time.Millisecond, "a", "b", "c", "d")
 	require.Equal(t, grace+250*time.Millisecond, fetched(g, 1))
 	g.e.Message(g.at, a, &gossip.Push{Runs: []gossip.Run{run(3)}})
 	g.frames = nil
