@@ -29,7 +29,7 @@
 //		}
 //		out := e.Take()
 //		// Close streams; give Accept to the ledger, and its answers to
-//		// Frozen, Committed and Outcome; write Send, and report Wrote; carry out
+//		// Frozen, Committed, Waited and Outcome; write Send, and report Wrote; carry out
 //		// Read and Evidence, and report ReadDone and EvidenceRead; tell whom it
 //		// concerns of Acked and OwnHeads.
 //		timer.Reset(e.NextTick() - now)

@@ -116,11 +116,14 @@ type Engine struct {
 	ranked []*peer // by origin
 
 	ring      pushRing
-	ackAsk    chain.Seq     // up to which peers are to acknowledge the own chain
-	wants     []*chainState // chains of which somebody has more
-	pulls     []*pull       // outstanding, oldest first
-	wantsNext time.Duration // before then many wants are not looked through again
-	wantDue   time.Duration // when the first want that waits is due, or never
+	gather    gather
+	frames    []pushFrame     // of this pump
+	waits     []time.Duration // of PushWait
+	ackAsk    chain.Seq       // up to which peers are to acknowledge the own chain
+	wants     []*chainState   // chains of which somebody has more
+	pulls     []*pull         // outstanding, oldest first
+	wantsNext time.Duration   // before then many wants are not looked through again
+	wantDue   time.Duration   // when the first want that waits is due, or never
 	accepts   map[uint64]accept
 	holds     clockHolds
 	nextID    uint64
@@ -141,7 +144,7 @@ func NewEngine(at At, c EngineConfig) *Engine {
 	e := &Engine{
 		self: c.Self, epoch: c.Epoch, durable: c.Durable, limits: c.Limits.withDefaults(), at: at,
 		chains: map[chain.Origin]*chainState{}, peers: map[chain.Origin]*peer{}, accepts: map[uint64]accept{},
-		root: c.Root, phase: phaseOf(c.Self), wantDue: never, catchingUp: true,
+		root: c.Root, phase: phaseOf(c.Self), wantDue: never, catchingUp: true, gather: newGather(),
 	}
 	e.own = e.chain(c.Self)
 	e.keep(e.own)
@@ -183,7 +186,7 @@ func (e *Engine) Tick(at At) {
 // NextTick is the moment at which Tick is to be called next, on the clock of
 // At.Mono. It changes with every input, and may have passed already.
 func (e *Engine) NextTick() time.Duration {
-	next := e.wantDue
+	next := min(e.wantDue, e.gather.due)
 	if e.dirty {
 		next = min(next, e.beaconAt)
 	}
@@ -214,6 +217,7 @@ func (e *Engine) advance(at At) {
 type Stats struct {
 	RunsPushed      uint64 // runs put into push frames, counted for each peer
 	RunsDropped     uint64 // runs that a full queue kept from a peer
+	Gathers         uint64 // times that own runs were held back to gather
 	RunsReceived    uint64 // runs that peers sent, asked for or not
 	Duplicates      uint64 // updates that came though they were here
 	Gaps            uint64 // runs that came before what precedes them

@@ -30,16 +30,11 @@ func (e *Engine) sendBeacons() {
 // each is told by two in each round, as if by one permutation.
 func (e *Engine) beaconOrder() []*peer {
 	ring := make([]*peer, 0, len(e.ranked))
-	before := 0
-	for _, p := range e.ranked {
+	for p := range e.following() {
 		if p.ready() {
 			ring = append(ring, p)
-			if p.origin.Compare(e.self) < 0 {
-				before++
-			}
 		}
 	}
-	ring = append(ring[before:len(ring):len(ring)], ring[:before]...)
 	slices.SortStableFunc(ring, func(a, b *peer) int { return cmp.Compare(a.toldAt, b.toldAt) })
 	return ring
 }

@@ -21,14 +21,16 @@ type chainState struct {
 	// ledger.
 	pending  chain.Seq
 	pushedAt time.Duration // when the origin last pushed something new of it
-	applied  chain.Seq     // applied, synced or not
-	durable  chain.Head    // applied and synced
-	refused  time.Duration // until when nothing of it is asked for: the ledger refused it
-	goal     chain.Seq     // what the first catch-up has to reach
-	ended    bool          // by a freeze, after a seq
-	after    chain.Seq
-	hunted   *pull // what asks a peer for its branch
-	want     want
+	// patientUntil is until when what the origin may push is waited for longer.
+	patientUntil time.Duration
+	applied      chain.Seq     // applied, synced or not
+	durable      chain.Head    // applied and synced
+	refused      time.Duration // until when nothing of it is asked for: the ledger refused it
+	goal         chain.Seq     // what the first catch-up has to reach
+	ended        bool          // by a freeze, after a seq
+	after        chain.Seq
+	hunted       *pull // what asks a peer for its branch
+	want         want
 }
 
 // recency holds the chains in the order of their last changes, so that what
@@ -209,6 +211,9 @@ func (e *Engine) offer(p *peer, runs []Run, pushed, ackWanted bool) {
 		r := &runs[i]
 		e.stats.RunsReceived++
 		c := e.chain(r.Origin)
+		if pushed && p.origin == r.Origin && r.First <= c.pending {
+			c.patientUntil = e.at.Mono + gatherPatience // it was fetched too early
+		}
 		p.learn(c, r.Last)
 		if e.ledgerClosed {
 			e.report(p, r.Origin, r.Last, false)
@@ -232,7 +237,7 @@ func (e *Engine) offer(p *peer, runs []Run, pushed, ackWanted bool) {
 	}
 	e.nextID++
 	e.accepts[e.nextID] = accept{from: p.origin, runs: useful}
-	e.out.Accept = append(e.out.Accept, Accept{ID: e.nextID, From: p.origin, Runs: useful, AckWanted: ackWanted})
+	e.out.Accept = append(e.out.Accept, Accept{ID: e.nextID, From: p.origin, Runs: useful, AckWanted: ackWanted, Pushed: pushed})
 }
 
 // LedgerClosed tells that the ledger takes nothing any more: it has failed or

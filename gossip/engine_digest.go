@@ -119,6 +119,7 @@ func (e *Engine) startDigest(p *peer) {
 func (e *Engine) sendDigest(p *peer, f *Digest) {
 	p.vec.upTo = f.UpTo
 	p.vec.deadline = e.at.Mono + digestTimeout + 4*p.clock.rtt
+	e.gather.release(e.own.head.Seq) // it may tell that
 	e.send(p, f)
 }
 
@@ -196,6 +197,7 @@ func (e *Engine) onDigest(p *peer, f *Digest) {
 		ours = ours[most:]
 	}
 	e.send(p, &Heads{End: true, Heads: ours})
+	e.gather.release(e.own.head.Seq)
 	p.told = e.recent.version
 	if f.UpTo.IsZero() {
 		e.tellFrozen(p, false)

@@ -52,6 +52,8 @@ type Accept struct {
 	Freeze *chain.Freeze
 	// AckWanted says that From waits until it hears that these are durable.
 	AckWanted bool
+	// Pushed says that how long these wait is to be told: see [Engine.Waited].
+	Pushed bool
 }
 
 // Send is one frame for one or several peers. It is encoded once.

@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"iter"
 	"slices"
 	"time"
 
@@ -29,6 +30,7 @@ type peer struct {
 	vec   peerDigest
 
 	freezes peerFreezes
+	waits   peerWaits
 
 	toldAt    time.Duration // when it was last sent a beacon
 	told      uint64        // version up to which it was told heads, by beacon or digest
@@ -76,7 +78,7 @@ func (e *Engine) PeerUp(at At, origin chain.Origin) {
 	if p == nil {
 		p = &peer{origin: origin}
 		e.peers[origin] = p
-		i, _ := slices.BinarySearchFunc(e.ranked, origin, func(p *peer, o chain.Origin) int { return p.origin.Compare(o) })
+		i, _ := e.rank(origin)
 		e.ranked = slices.Insert(e.ranked, i, p)
 	}
 	if p.up {
@@ -107,6 +109,23 @@ func (e *Engine) down(p *peer) {
 	p.vec.active = false
 	e.dropPulls(p)
 	e.recount()
+}
+
+// following are the peers in the order of origins, in a ring that begins after this node.
+func (e *Engine) following() iter.Seq[*peer] {
+	return func(yield func(*peer) bool) {
+		first, _ := e.rank(e.self)
+		for i := range e.ranked {
+			if !yield(e.ranked[(first+i)%len(e.ranked)]) {
+				return
+			}
+		}
+	}
+}
+
+// rank is where a peer is, or belongs, in ranked.
+func (e *Engine) rank(o chain.Origin) (int, bool) {
+	return slices.BinarySearchFunc(e.ranked, o, func(p *peer, o chain.Origin) int { return p.origin.Compare(o) })
 }
 
 // Forget drops what is kept of a peer that has no stream.
@@ -174,6 +193,7 @@ func (e *Engine) close(origin chain.Origin, reason string) {
 
 func (e *Engine) sendHello(p *peer) {
 	theirs := e.headOf(p.origin)
+	e.gather.release(e.own.head.Seq) // this tells it
 	e.send(p, &Hello{
 		Version: Version, Epoch: e.epoch, Durable: e.durable, CatchingUp: e.catchingUp,
 		Sent: micros(e.at.Mono), Wall: wallOf(e.at), Root: e.root,

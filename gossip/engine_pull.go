@@ -57,13 +57,13 @@ func (e *Engine) schedule() {
 		}
 		e.wantsNext = e.at.Mono + time.Duration(len(e.wants))*wantsEach
 	}
-	able := e.askable()
+	able, behind := e.askable(), e.isBehind()
 	var ready []pullRange
 	for _, c := range e.wants {
 		if c.want.pull != nil || c.want.seq <= c.pending || !anyKnows(able, c, c.pending+1) {
 			continue
 		}
-		to, when := e.due(c)
+		to, when := e.due(c, behind)
 		if to <= c.pending {
 			if when > e.at.Mono {
 				e.wantDue = min(e.wantDue, when)

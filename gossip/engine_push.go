@@ -61,6 +61,14 @@ func (r *pushRing) from(seq chain.Seq) []ownRun {
 	return r.runs[i:]
 }
 
+// bytesFrom is how many bytes the runs from a seq on take.
+func (r *pushRing) bytesFrom(seq chain.Seq) (bytes int) {
+	for _, run := range r.from(seq) {
+		bytes += len(run.Encoded)
+	}
+	return bytes
+}
+
 // Local takes own runs, committed and synced, in the order of the chain, for
 // every peer. ackWanted asks the peers to acknowledge them. It comes before the
 // Committed that tells the own head.
@@ -136,50 +144,61 @@ func (e *Engine) resumeAt(p *peer, next chain.Seq) {
 	p.queue.needAcks = e.ackAsk > p.ack.acked.Seq
 }
 
-// pumpPushes sends each idle peer what waits for it: at once, and several runs
-// in one frame only if they came together or a write was in flight meanwhile.
-// Peers at the same place get the same frame.
+// pumpPushes sends each idle peer what waits for it and is to gather no more: several
+// runs in one frame only if they came together, gathered, or a write was in flight
+// meanwhile. Peers at the same place get the same frame.
 func (e *Engine) pumpPushes() {
-	type group struct {
-		from chain.Seq
-		send int // index in out.Send
-	}
-	var groups []group
+	e.frames = e.frames[:0]
+	to := e.gathered()
 	for _, p := range e.ranked {
-		if !p.ready() || p.queue.lagging || p.queue.next >= e.ring.next || p.queue.pushing() || !p.queue.room() {
-			continue
-		}
-		if p.queue.next < e.ring.first() {
-			e.lag(p) // the chain went on elsewhere: its own end came back from a peer
-			continue
-		}
-		i := slices.IndexFunc(groups, func(g group) bool { return g.from == p.queue.next })
-		if i < 0 {
-			groups = append(groups, group{p.queue.next, len(e.out.Send)})
-			i = len(groups) - 1
-			f := e.buildPush(p.queue.next)
-			e.out.Send = append(e.out.Send, Send{Frame: f, Size: encodedSize(f)})
-		}
-		s := &e.out.Send[groups[i].send]
-		f := s.Frame.(*Push)
-		s.To = append(s.To, p.origin)
-		p.queue.sent += s.Size
-		p.queue.pushEnd = p.queue.sent
-		p.queue.next = f.Runs[len(f.Runs)-1].Last + 1
-		e.stats.RunsPushed += uint64(len(f.Runs))
+		e.pushTo(p, to)
 	}
-	if len(groups) > 0 {
+	if len(e.frames) > 0 {
 		e.trimRing()
 	}
 }
 
-// buildPush makes a frame of the runs from a seq on, within the budget but of
-// one run at least.
-func (e *Engine) buildPush(from chain.Seq) *Push {
+// pushFrame is a frame of this pump that other peers at the same place get, too.
+type pushFrame struct {
+	from, to chain.Seq
+	send     int // index in out.Send
+}
+
+// pushTo sends a peer a frame of what waits for it, up to a seq, if it is idle.
+func (e *Engine) pushTo(p *peer, to chain.Seq) {
+	if !p.ready() || p.queue.lagging || p.queue.next >= e.ring.next || p.queue.pushing() || !p.queue.room() {
+		return
+	}
+	if p.queue.next < e.ring.first() {
+		e.lag(p) // the chain went on elsewhere: its own end came back from a peer
+		return
+	}
+	if p.queue.next > to {
+		return
+	}
+	i := slices.IndexFunc(e.frames, func(f pushFrame) bool { return f.from == p.queue.next && f.to == to })
+	if i < 0 {
+		i = len(e.frames)
+		e.frames = append(e.frames, pushFrame{p.queue.next, to, len(e.out.Send)})
+		f := e.buildPush(p.queue.next, to)
+		e.out.Send = append(e.out.Send, Send{Frame: f, Size: encodedSize(f)})
+	}
+	s := &e.out.Send[e.frames[i].send]
+	f := s.Frame.(*Push)
+	s.To = append(s.To, p.origin)
+	p.queue.sent += s.Size
+	p.queue.pushEnd = p.queue.sent
+	p.queue.next = f.Runs[len(f.Runs)-1].Last + 1
+	e.stats.RunsPushed += uint64(len(f.Runs))
+}
+
+// buildPush makes a frame of the runs from a seq on up to another, within the budget
+// but of one run at least.
+func (e *Engine) buildPush(from, to chain.Seq) *Push {
 	f := &Push{}
 	bytes := 0
 	for _, r := range e.ring.from(from) {
-		if bytes > 0 && bytes+len(r.Encoded) > e.limits.FrameBytes {
+		if r.First > to || bytes > 0 && bytes+len(r.Encoded) > e.limits.FrameBytes {
 			break
 		}
 		bytes += len(r.Encoded)

@@ -59,6 +59,11 @@ func (e *Engine) Wrote(at At, origin chain.Origin, bytes int) {
 // pump sends what waits for room: pushes first, then heads, acknowledgements
 // and what is asked of the log.
 func (e *Engine) pump() {
+	for _, p := range e.ranked {
+		if p.queue.needHello && p.ready() && p.queue.room() {
+			e.gather.release(e.own.head.Seq) // the hello below will tell it
+		}
+	}
 	e.pumpPushes()
 	for _, p := range e.ranked {
 		if !p.ready() || !p.queue.room() {

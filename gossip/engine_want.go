@@ -160,12 +160,17 @@ func (e *Engine) recount() {
 // due says up to which seq a chain may be asked for now, 0 if not yet, and then
 // when. What is probably on its way from the chain's origin is given a short
 // grace, from the report or the origin's last push: so a copy that is only
-// slow is not sent twice.
-func (e *Engine) due(c *chainState) (to chain.Seq, when time.Duration) {
+// slow is not sent twice. It is longer where the origin may let its runs gather, of
+// which early peers tell before they come: while this node is behind itself, and while
+// its last fetch is known to have been too early.
+func (e *Engine) due(c *chainState, behind bool) (to chain.Seq, when time.Duration) {
 	w := &c.want
 	when = w.first
 	if o := e.peers[c.origin]; o != nil && o.ready() {
 		when = max(when, c.pushedAt) + min(max(2*o.clock.rtt, graceLeast), graceMost)
+		if behind || e.at.Mono < c.patientUntil {
+			when += gatherMost
+		}
 	}
 	if w.dep {
 		when = max(when, w.depDue)

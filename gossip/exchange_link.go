@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -96,7 +97,7 @@ func (x *Exchange) takeNext(l *linkLoop, in *inQueue) error {
 		return errStrangerGone
 	}
 	defer end()
-	f, hints, err := x.check(l, in)
+	f, read, hints, err := x.check(l, in)
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,7 @@ func (x *Exchange) takeNext(l *linkLoop, in *inQueue) error {
 	var replies sync.WaitGroup
 	for _, a := range accepts {
 		replies.Add(1)
-		x.accept(a, replies.Done)
+		x.accept(a, read, replies.Done)
 	}
 	if !x.isMember(peer) {
 		replies.Wait() // what it costs the ledger is part of its turn
@@ -131,22 +132,24 @@ func (x *Exchange) takeNext(l *linkLoop, in *inQueue) error {
 }
 
 // check takes the next frame and verifies it, on one of the processors that are for that.
-func (x *Exchange) check(l *linkLoop, in *inQueue) (f Frame, hints []chain.ID, err error) {
+func (x *Exchange) check(l *linkLoop, in *inQueue) (f Frame, read time.Time, hints []chain.ID, err error) {
 	x.checks <- struct{}{}
 	defer func() { <-x.checks }()
-	f = in.take()
+	f, read = in.take()
 	hints, err = x.verify(l, f)
-	return f, hints, err
+	return f, read, hints, err
 }
 
-// accept hands runs to the ledger, and waits until it has room for them. It calls
-// done when the ledger has replied.
-func (x *Exchange) accept(a Accept, done func()) {
+// accept hands runs to the ledger that were read then, and waits until it has room for
+// them. It calls done when the ledger has replied.
+func (x *Exchange) accept(a Accept, read time.Time, done func()) {
 	reply := func(outcomes []chain.Outcome, err error) {
 		x.post(func(at At) {
 			if err != nil {
 				outcomes = nil
 				x.engine.LedgerClosed(at)
+			} else if a.Pushed && x.isMember(a.From) {
+				x.engine.Waited(at, a.From, at.Mono-read.Sub(x.started))
 			}
 			x.engine.Outcome(at, a.ID, outcomes)
 		})

@@ -1,6 +1,9 @@
 package gossip
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // inQueue holds the frames that a stream has brought and that are not taken yet:
 // while one waits for the ledger, what comes meanwhile is gathered, so that
@@ -20,6 +23,7 @@ type inQueue struct {
 type inFrame struct {
 	frame Frame
 	size  int
+	read  time.Time
 }
 
 // inQueueBytes bounds the queue, but for one frame. The rest waits in the
@@ -47,7 +51,7 @@ func (q *inQueue) put(f Frame, size int) bool {
 			q.mu.Unlock()
 			return false
 		case len(q.frames) == 0 || q.bytes+size <= inQueueBytes:
-			q.frames, q.bytes = append(q.frames, inFrame{f, size}), q.bytes+size
+			q.frames, q.bytes = append(q.frames, inFrame{f, size, time.Now()}), q.bytes+size
 			q.mu.Unlock()
 			signal(q.some)
 			return true
@@ -98,9 +102,9 @@ func (q *inQueue) bringsRuns() bool {
 	return len(runsOf(q.frames[0].frame)) > 0
 }
 
-// take takes the first frame, which there is. Pushes that follow each other are
-// one.
-func (q *inQueue) take() Frame {
+// take takes the first frame, which there is, and tells when it was read. Pushes that
+// follow each other are one.
+func (q *inQueue) take() (Frame, time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer signal(q.room)
@@ -122,7 +126,7 @@ func (q *inQueue) take() Frame {
 		q.frames[i] = inFrame{}
 	}
 	q.frames = q.frames[n:]
-	return first.frame
+	return first.frame, first.read
 }
 
 // read reads frames until the stream ends, or one is not well-formed.

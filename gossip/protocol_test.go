@@ -76,7 +76,7 @@ func TestProtocolExamples(t *testing.T) {
 func TestProtocolTimers(t *testing.T) {
 	span := func(a, b time.Duration) string { return a.String() + " to " + b.String() }
 	want := map[string]string{
-		"ping": pingEvery.String(), "beacon": beaconEvery.String(), "grace": span(graceLeast, graceMost), "dependency grace": span(graceLeast, depGraceMost),
+		"ping": pingEvery.String(), "beacon": beaconEvery.String(), "gather": fmt.Sprintf("%d times, %s at most", gatherTimes, gatherMost), "behind": gatherFrom.String(), "a peer's wait": gatherKeep.String(), "grace": span(graceLeast, graceMost), "grace of what gathers": gatherMost.String() + " more", "patience": gatherPatience.String(), "dependency grace": span(graceLeast, depGraceMost),
 		"pull timeout": pullTimeout.String(), "slow": slowFor.String(), "refused": refusedFor.String(), "hunt again": huntAgain.String(), "look again": wantsEach.String(), "rest of strangers": fmt.Sprintf("%d times, %s at most", strangersRest, strangersRestMost), "place of a stranger": strangersLinger.String(), "quiet": quietFor.String(),
 		"digest timeout": digestTimeout.String(), "digest backoff": span(quietFor, digestBackoff), "digest under load": digestLatest.String(),
 		"live": liveFor.String(), "settled": settledAfter.String(), "pause": pausedFor.String(),
@@ -97,6 +97,8 @@ func TestProtocolTimers(t *testing.T) {
 		"the same, with answers":             size(answerRoom),
 		"of these before the log is read on": size(serveRoom),
 		"a frame of runs":                    size(l.FrameBytes) + ", or one run",
+		"early peers":                        fmt.Sprint(earlyPeers),
+		"own runs that gather":               size(gatherBytes),
 		"a frame of heads":                   size(l.VectorBytes),
 		"a pull":                             fmt.Sprintf("%s; %s at first, %s at least", size(l.PullBytes), size(pullFirst), size(pullLeast)),
 		"pulls outstanding with a peer":      fmt.Sprint(l.PullsPerPeer),

@@ -157,7 +157,7 @@ func (n *scriptNode) print() {
 func (n *scriptNode) stats() string {
 	s := n.engine.Stats()
 	fields := []string{
-		fmt.Sprintf("pushed %d", s.RunsPushed), fmt.Sprintf("dropped %d", s.RunsDropped), fmt.Sprintf("received %d", s.RunsReceived),
+		fmt.Sprintf("pushed %d", s.RunsPushed), fmt.Sprintf("dropped %d", s.RunsDropped), fmt.Sprintf("gathers %d", s.Gathers), fmt.Sprintf("received %d", s.RunsReceived),
 		fmt.Sprintf("duplicates %d", s.Duplicates), fmt.Sprintf("gaps %d", s.Gaps), fmt.Sprintf("pulls %d", s.Pulls),
 		fmt.Sprintf("timeouts %d", s.PullTimeouts), fmt.Sprintf("digests %d", s.Digests), fmt.Sprintf("full %d", s.FullDigests),
 		fmt.Sprintf("beacons %d", s.Beacons), fmt.Sprintf("unknown %d", s.UnknownFrames), fmt.Sprintf("errors %d", s.ProtocolErrors),

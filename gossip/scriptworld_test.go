@@ -109,6 +109,10 @@ func (w *scriptWorld) do(args []string) (err error) {
 		n := w.node(args[1])
 		n.engine.Durable(n.at(), n.heads())
 		n.act()
+	case "waited": // A FROM D: a push of that peer waited for so long there
+		n := w.node(args[1])
+		n.engine.Waited(n.at(), scriptOrigin(args[2]), duration(args[3]))
+		n.act()
 	case "deliver": // [FROM TO]: what is queued now
 		w.deliver(args[1:])
 	case "drop": // FROM TO

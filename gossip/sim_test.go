@@ -88,7 +88,8 @@ type simNode struct {
 	life    int // counts starts
 	tickAt  time.Duration
 	busy    time.Duration
-	got     int // updates that frames brought
+	lag     time.Duration // how much later its ledger answers than others'
+	got     int           // updates that frames brought
 	caught  time.Duration
 	acks    map[chain.Origin]chain.Seq
 	ownHead []gossip.OwnHead
@@ -427,8 +428,8 @@ func (s *simNode) wake() {
 // accept is the ledger: it takes runs in order, a batch at a time.
 func (s *simNode) accept(a gossip.Accept) {
 	s.busy = max(s.busy, s.net.now) + time.Duration(s.net.rand.Int64N(int64(s.net.conf.commit)+1))
-	life := s.life
-	s.net.after(s.busy-s.net.now, func() {
+	life, came := s.life, s.net.now
+	s.net.after(s.busy+s.lag-s.net.now, func() {
 		if s.life != life || !s.up {
 			return
 		}
@@ -450,6 +451,9 @@ func (s *simNode) accept(a gossip.Accept) {
 			outcomes = append(outcomes, o)
 		}
 		s.engine.Committed(s.at(), heads, s.root.Hash())
+		if a.Pushed {
+			s.engine.Waited(s.at(), a.From, s.net.now-came)
+		}
 		s.engine.Outcome(s.at(), a.ID, outcomes)
 		s.act()
 		s.net.after(20*time.Millisecond, func() { s.sync(life) })

@@ -212,6 +212,9 @@ func (w *world) setBack(m *machine, f Fault) {
 	if m.proc == nil {
 		return
 	}
+	if len(w.machines) >= largeMesh && !w.showWhatGathers(m) {
+		return
+	}
 	alone := chance(r, 2)
 	if f == TailLosses && alone {
 		m.proc.leave() // so that all that it loses is in the note
@@ -236,6 +239,26 @@ func (w *world) setBack(m *machine, f Fault) {
 	m.start()
 	w.load.press(m, recoverWait/2)
 	w.run(w.now+recoverWait+between(r, 1500*time.Millisecond, 2*time.Second), nil)
+}
+
+// showWhatGathers goes on, under a load that all share, until runs of a machine's node gather,
+// and a little longer once consumers were shown them: what only they know then would be lost
+// with the disk. It reports whether the node runs still.
+func (w *world) showWhatGathers(m *machine) bool {
+	r := w.rand.fault
+	for range 3 {
+		for _, of := range w.machines {
+			w.load.press(of, time.Second)
+		}
+	}
+	gathers := m.proc.engine.Stats().Gathers
+	w.run(w.now+time.Second, func() bool { return m.proc == nil || m.proc.engine.Stats().Gathers > gathers })
+	w.run(w.now+between(r, 0, 20*time.Millisecond), nil)
+	for _, c := range w.load.consumers {
+		c.poll(m.index)
+	}
+	w.run(w.now+between(r, 10*time.Millisecond, 30*time.Millisecond), nil) // what is sent at once arrives
+	return m.proc != nil
 }
 
 // part blocks some paths for a while.

@@ -25,6 +25,7 @@ func (w *world) finish() {
 	for _, m := range w.machines {
 		if m.proc != nil {
 			w.history.Finals = append(w.history.Finals, m.proc.final())
+			w.gathers += m.proc.engine.Stats().Gathers
 		}
 	}
 }

@@ -281,10 +281,13 @@ func (p *process) accept(a gossip.Accept) {
 		p.engine.Outcome(p.at(), a.ID, outcomes)
 		return
 	}
+	came := p.w.now
 	p.inbox = append(p.inbox, &arrival{runs, a.Freeze, a.AckWanted, func(outcomes []chain.Outcome, err error) {
 		if err != nil {
 			outcomes = nil
 			p.engine.LedgerClosed(p.at())
+		} else if a.Pushed {
+			p.engine.Waited(p.at(), a.From, p.w.now-came)
 		}
 		p.engine.Outcome(p.at(), a.ID, outcomes)
 	}})

@@ -104,6 +104,10 @@ func parseFault(s string) (f Fault, err error) {
 	return f, nil
 }
 
+// largeMesh is from how many nodes on own runs gather often: a few peers are pushed each at
+// once.
+const largeMesh = 6
+
 // OptionsOf are what a seed runs with, as random as the rest of it.
 func OptionsOf(seed uint64) Options {
 	r := rand.New(rand.NewPCG(seed, streamOptions))
@@ -119,6 +123,10 @@ func OptionsOf(seed uint64) Options {
 	}
 	if o.Faults.Has(TornTails | Restores | TailLosses) {
 		o.Faults |= Crashes
+	}
+	if r.IntN(8) == 0 { // so large, and so loaded, that own runs gather
+		o.Nodes += largeMesh - 3
+		o.Drafts *= 2
 	}
 	return o
 }

@@ -208,6 +208,7 @@ func (p *process) pause(paused bool) {
 // die ends everything at once.
 func (p *process) die() {
 	p.dead, p.missed = true, nil
+	p.w.gathers += p.engine.Stats().Gathers
 	for _, e := range p.m.ends() {
 		e.close(true)
 	}

@@ -65,6 +65,9 @@ func TestSeeds(t *testing.T) {
 		})
 	}
 	workers.Wait()
+	if *optionsFlag == "" && done.Load() >= 100 && total.gathered == 0 {
+		t.Error("in no seed own runs gathered")
+	}
 	t.Logf("%d seeds in %s: %s", done.Load(), time.Since(began).Round(time.Millisecond), &total)
 }
 
@@ -120,6 +123,8 @@ type soak struct {
 	events    int
 	took      []time.Duration // to converge
 	updates   int
+	gathers   uint64
+	gathered  int // seeds with any
 }
 
 func (s *soak) add(r Result) {
@@ -127,6 +132,10 @@ func (s *soak) add(r Result) {
 	defer s.mu.Unlock()
 	s.simulated += r.Simulated
 	s.events += r.Events
+	s.gathers += r.Gathers
+	if r.Gathers > 0 {
+		s.gathered++
+	}
 	s.took = append(s.took, r.History.ConvergedAt-r.History.HealedAt)
 	if len(r.History.Finals) > 0 {
 		s.updates += len(r.History.Finals[0].Log)
@@ -138,8 +147,8 @@ func (s *soak) String() string {
 	defer s.mu.Unlock()
 	slices.Sort(s.took)
 	at := func(part int) time.Duration { return s.took[(len(s.took)-1)*part/100] }
-	return fmt.Sprintf("%s simulated, %d events, %d updates; converged after %s (half), %s (99 %%), %s (all)",
-		s.simulated.Round(time.Second), s.events, s.updates, at(50), at(99), at(100))
+	return fmt.Sprintf("%s simulated, %d events, %d updates; own runs gathered %d times, in %d seeds; converged after %s (half), %s (99 %%), %s (all)",
+		s.simulated.Round(time.Second), s.events, s.updates, s.gathers, s.gathered, at(50), at(99), at(100))
 }
 
 // What a failing run is told to be replayed with is what it ran with.

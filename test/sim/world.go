@@ -27,6 +27,7 @@ type world struct {
 	net        *network
 	load       *load
 	sacrificed *machine     // the one whose disk may lose what it held
+	gathers    uint64       // times that a node held own runs back
 	forked     chain.Origin // the chain that was forked, until another machine has the proof
 
 	// Each concern has its own randomness, so that taking one away leaves the
@@ -51,6 +52,7 @@ type Result struct {
 	Trace     uint64        // a hash of everything that happened
 	Simulated time.Duration // how long it was in simulated time
 	Events    int
+	Gathers   uint64 // times that a node held own runs back
 	// Broken is what a node found wrong with itself, or with what it was sent, so
 	// that it could not go on; the run ended there. "" if nothing was.
 	Broken string
@@ -75,7 +77,7 @@ func RunTraced(seed uint64, o Options, log io.Writer) (r Result) {
 	w.heal()
 	w.converge()
 	w.finish()
-	return Result{History: w.history, Trace: w.trace.Sum64(), Simulated: w.now, Events: int(w.serial)}
+	return Result{History: w.history, Trace: w.trace.Sum64(), Simulated: w.now, Events: int(w.serial), Gathers: w.gathers}
 }
 
 func newWorld(seed uint64, o Options, log io.Writer) *world {
