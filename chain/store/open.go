@@ -124,7 +124,7 @@ func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.File
 		// next level: states and indexes are spread over all subjects. So each takes
 		// in much at once. Reads hardly notice, for tables without the key are told
 		// by their filters.
-		L0CompactionThreshold:      8,
+		L0CompactionThreshold:      12,
 		L0StopWritesThreshold:      36, // compactions may lag a burst; a stalled writer loop stalls the node
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 		MaxManifestFileSize:        4 << 20, // replayed at open

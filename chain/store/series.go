@@ -11,8 +11,8 @@ import (
 )
 
 // seriesShare is the part of a memtable from which on a series of keys has tables
-// of its own, so that a flush writes a few dozen more at most.
-const seriesShare = 32
+// of its own, so that a flush writes a dozen more at most: each is synced by itself.
+const seriesShare = 8
 
 // series gives each series of keys that grows much, see [Options.Series], tables
 // of its own. A table that has two of them ranges from the end of one to the end
