@@ -51,7 +51,7 @@ func (x *batchIndex) look() {
 
 // next is an empty one in the room of this one, if that is not too much to keep.
 func (x *batchIndex) next() batchIndex {
-	if cap(x.entries) > maxGrow || len(x.put) > roomKept {
+	if cap(x.entries) > maxGrow || max(len(x.put), len(x.byID)) > roomKept {
 		return batchIndex{}
 	}
 	clear(x.byID)

@@ -117,8 +117,8 @@ type Engine struct {
 
 	ring      pushRing
 	gather    gather
-	frames    []pushFrame     // of this pump
-	waits     []time.Duration // of PushWait
+	frames    []pushFrame     // room of pumpPushes
+	waits     []time.Duration // room of PushWait
 	ackAsk    chain.Seq       // up to which peers are to acknowledge the own chain
 	wants     []*chainState   // chains of which somebody has more
 	pulls     []*pull         // outstanding, oldest first

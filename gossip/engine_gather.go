@@ -37,8 +37,8 @@ type gather struct {
 	// released is up to where none is, whoever it is for: it had gathered, is to be
 	// acknowledged, or a peer was told of it that may fetch it.
 	released chain.Seq
-	last     chain.Seq     // up to where there was anything at
-	at       time.Duration // when all that there was had gathered, or was released
+	last     chain.Seq     // the end of the ring when that was released last,
+	at       time.Duration // and when that was
 	due      time.Duration // when what gathers now will have, or never
 }
 
@@ -47,9 +47,10 @@ func newGather() gather { return gather{at: -gatherMost, due: never} }
 // release ends the gathering of what is not beyond a seq: peers hear of it otherwise.
 func (g *gather) release(seq chain.Seq) { g.released = max(g.released, seq) }
 
-// gathered is up to where own runs are pushed to every peer now: to the end of the ring,
-// unless the last of them are to gather. Those that are to be acknowledged never do.
-func (e *Engine) gathered() chain.Seq {
+// pushGathering pushes to the early peers what is to gather for the others, and returns up
+// to where these are pushed to now: the end of the ring if nothing is to gather. What is to
+// be acknowledged never is.
+func (e *Engine) pushGathering() chain.Seq {
 	g := &e.gather
 	g.release(e.ackAsk)
 	last := e.ring.next - 1
@@ -63,8 +64,7 @@ func (e *Engine) gathered() chain.Seq {
 	if due == never {
 		due = g.at + e.gatherFor()
 	}
-	held := due > e.at.Mono && e.ring.bytesFrom(g.released+1) < min(gatherBytes, e.limits.QueueBytes/4)
-	if held && e.pushEarly(last) {
+	if due > e.at.Mono && e.roomToGather() && e.pushEarly(last) {
 		if g.due == never {
 			e.stats.Gathers++
 		}
@@ -73,6 +73,15 @@ func (e *Engine) gathered() chain.Seq {
 	}
 	*g = gather{released: last, last: last, at: e.at.Mono, due: never}
 	return last
+}
+
+// roomToGather reports whether more may be held back than is.
+func (e *Engine) roomToGather() bool {
+	runs, bytes := e.ring.from(e.gather.released+1), 0
+	for _, r := range runs {
+		bytes += len(r.Encoded)
+	}
+	return bytes < min(gatherBytes, e.limits.QueueBytes/4) && len(runs) < e.limits.QueueRuns/4
 }
 
 // pushEarly pushes all that there is to the early peers: the first in the order of origins
@@ -85,14 +94,14 @@ func (e *Engine) pushEarly(to chain.Seq) bool {
 		switch {
 		case !p.ready():
 		case have == earlyPeers:
-			others = true
+			others = others || p.queue.next <= to
 		case p.waits.known(e.at.Mono):
 			e.pushTo(p, to)
 			if !p.queue.lagging && p.queue.next > to {
 				have++
 			}
 		default:
-			others = true
+			others = others || p.queue.next <= to
 		}
 	}
 	return have == earlyPeers && others
@@ -100,15 +109,22 @@ func (e *Engine) pushEarly(to chain.Seq) bool {
 
 // gatherFor is for how long own runs gather.
 func (e *Engine) gatherFor() time.Duration {
-	if !e.isBehind() {
+	wait, behind := e.isBehind()
+	if !behind {
 		return 0
 	}
-	return min(gatherTimes*e.PushWait(e.at), gatherMost)
+	return min(gatherTimes*wait, gatherMost)
 }
 
 // isBehind reports whether this node is behind with what peers push to it, in a mesh that is
-// so large that something gathers.
-func (e *Engine) isBehind() bool { return len(e.ranked) > earlyPeers && e.PushWait(e.at) >= gatherFrom }
+// so large that something gathers, and for how long that waits.
+func (e *Engine) isBehind() (wait time.Duration, behind bool) {
+	if len(e.ranked) <= earlyPeers {
+		return 0, false
+	}
+	wait = e.PushWait(e.at)
+	return wait, wait >= gatherFrom
+}
 
 // PushWait is for how long the pushes of more than half of the peers wait here, at least.
 // A peer that has not pushed for gatherKeep counts with 0, as does one that is no member,
@@ -146,7 +162,7 @@ func (w *peerWaits) lately(now time.Duration) time.Duration {
 }
 
 // Waited tells for how long a push of a peer waited here, from when it was read until it
-// was committed.
+// was committed. The caller leaves out peers that are no members.
 func (e *Engine) Waited(at At, origin chain.Origin, wait time.Duration) {
 	e.advance(at)
 	if p := e.peers[origin]; p != nil {

@@ -282,16 +282,26 @@ func TestNextPeerIsEarly(t *testing.T) {
 	g.publish(100, false)
 	require.Equal(t, "5-5 to cdf", g.pushed(), "it pushes no more")
 
-	g = newGatheringAs(t, "a", "b c d e f", gossip.Limits{QueueRuns: 4})
+	g = newGatheringAs(t, "a", "b c d e f", gossip.Limits{QueueRuns: 12})
 	g.stall("c")
-	for range 6 {
+	for range 14 {
 		g.publish(100, false)
 	}
 	g.waits(time.Second, "b", "c", "d", "e", "f")
 	g.publish(100, false)
 	g.pushed()
 	g.publish(100, false)
-	require.Equal(t, "8-8 to bde", g.pushed(), "it lags")
+	require.Equal(t, "16-16 to bde", g.pushed(), "it lags")
+}
+
+// Small runs gather up to a quarter of the queue's, or who waits for them would lag.
+func TestGatheringLeavesRoomInQueues(t *testing.T) {
+	g := newGatheringAs(t, "a", "b c d e f", gossip.Limits{QueueRuns: 8})
+	g.waits(time.Second, "b", "c", "d", "e", "f")
+	for range 5 {
+		g.publish(100, false)
+	}
+	require.Equal(t, "1-1 to bcdef, 2-2 to bcd, 3-3 to bcd, 2-3 to ef, 4-4 to bcd, 5-5 to bcd, 4-5 to ef", g.pushed())
 }
 
 // What gathers goes at once when there is enough of it, or somebody is about to miss it.

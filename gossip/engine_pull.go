@@ -57,7 +57,8 @@ func (e *Engine) schedule() {
 		}
 		e.wantsNext = e.at.Mono + time.Duration(len(e.wants))*wantsEach
 	}
-	able, behind := e.askable(), e.isBehind()
+	able := e.askable()
+	_, behind := e.isBehind()
 	var ready []pullRange
 	for _, c := range e.wants {
 		if c.want.pull != nil || c.want.seq <= c.pending || !anyKnows(able, c, c.pending+1) {

@@ -61,14 +61,6 @@ func (r *pushRing) from(seq chain.Seq) []ownRun {
 	return r.runs[i:]
 }
 
-// bytesFrom is how many bytes the runs from a seq on take.
-func (r *pushRing) bytesFrom(seq chain.Seq) (bytes int) {
-	for _, run := range r.from(seq) {
-		bytes += len(run.Encoded)
-	}
-	return bytes
-}
-
 // Local takes own runs, committed and synced, in the order of the chain, for
 // every peer. ackWanted asks the peers to acknowledge them. It comes before the
 // Committed that tells the own head.
@@ -144,12 +136,12 @@ func (e *Engine) resumeAt(p *peer, next chain.Seq) {
 	p.queue.needAcks = e.ackAsk > p.ack.acked.Seq
 }
 
-// pumpPushes sends each idle peer what waits for it and is to gather no more: several
+// pumpPushes sends each idle peer what waits for it and is to gather no more for it: several
 // runs in one frame only if they came together, gathered, or a write was in flight
 // meanwhile. Peers at the same place get the same frame.
 func (e *Engine) pumpPushes() {
 	e.frames = e.frames[:0]
-	to := e.gathered()
+	to := e.pushGathering()
 	for _, p := range e.ranked {
 		e.pushTo(p, to)
 	}

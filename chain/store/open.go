@@ -55,8 +55,7 @@ func openDisk(path string, o Options, blocks *pebble.Cache, files *pebble.FileCa
 	d := &Disk{
 		g: newGuard(o.Logger), gate: newGate(), log: o.Logger, fs: o.FS, path: path,
 		notes: noteWriter{disk: o.FS, path: notePath(o.FS, path)}, onDamage: o.onDamage, kept: o.Kept,
-		series: newSeries(o.Series, o.MemTableSize),
-		work:   make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
+		work: make(chan task), quit: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	d.g.met = d.met
 	opts := d.pebbleOptions(o, blocks, files)
@@ -96,9 +95,9 @@ func (d *Disk) start(open func() (*pebble.DB, error)) error {
 	return err
 }
 
-// compression is Pebble's own, but for data blocks of a table of which samples get
-// hardly smaller: these are stored as they are. Whether a table's do is asked again and
-// again.
+// compression is Pebble's own, but that data blocks are stored as they are, untried,
+// while samples of their table get hardly smaller. What Pebble falls back to is its
+// setting for other blocks, so these are not compressed either: indexes and properties.
 var compression = func() sstable.CompressionProfile {
 	p := *sstable.SnappyCompression
 	p.OtherBlocks = sstable.NoCompression.OtherBlocks
@@ -108,6 +107,7 @@ var compression = func() sstable.CompressionProfile {
 
 // pebbleOptions are Pebble's settings and why.
 func (d *Disk) pebbleOptions(o Options, blocks *pebble.Cache, files *pebble.FileCache) *pebble.Options {
+	d.series = newSeries(o.Series, o.MemTableSize)
 	events := d.g.events()
 	events.FlushBegin = func(pebble.FlushInfo) { d.series.flushes() }
 	opts := &pebble.Options{

@@ -196,7 +196,7 @@ func TestSalvage(t *testing.T) {
 			if c.least == n && !slices.Contains(c.aside, "db") {
 				came = n // nothing has to be carried
 			}
-			out, err := d.Salvage(err, store.Options{}, carry(t, n, &came))
+			out, err := d.Salvage(err, store.Options{MemTableSize: memTable}, carry(t, n, &came)) // it flushes, too
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,8 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// seriesShare is the part of a memtable from which on a series of keys has tables
-// of its own, so that a flush writes a dozen more at most: each is synced by itself.
+// seriesShare is the part of a memtable from which on a series of keys has tables of its
+// own. With what is between them a flush writes some sixteen more of each memtable at
+// most, and each is synced by itself.
 const seriesShare = 8
 
 // series gives each series of keys that grows much, see [Options.Series], tables
