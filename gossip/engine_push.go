@@ -61,9 +61,9 @@ func (r *pushRing) from(seq chain.Seq) []ownRun {
 	return r.runs[i:]
 }
 
-// Local takes own runs, committed and synced, in the order of the chain, for
-// every peer. ackWanted asks the peers to acknowledge them. It comes before the
-// Committed that tells the own head.
+// Local takes own runs, committed and synced, in the order of the chain, for every peer.
+// Some may have to wait while more gathers, unless ackWanted: that asks the peers to
+// acknowledge them. It comes before the Committed that tells the own head.
 func (e *Engine) Local(at At, runs []Run, ackWanted bool) {
 	e.advance(at)
 	if e.own.ended {

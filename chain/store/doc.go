@@ -10,6 +10,12 @@
 // was once written). Get and Scan never show it, Commit refuses it with
 // [ErrReserved].
 //
+// # Tables
+//
+// Keys of which each is written behind those before it, as a chain's updates are, have
+// tables of their own where they are many ([Options.Series]): else compactions write
+// them again and again. Blocks that do not get smaller are not compressed.
+//
 // # Durability
 //
 // Commit without sync is lost with the process, not only with the machine:

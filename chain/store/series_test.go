@@ -86,31 +86,3 @@ func TestLargeSeriesHaveTablesOfTheirOwn(t *testing.T) {
 	}
 	require.NoError(t, d.Close())
 }
-
-// Text is stored compressed, and what does not get smaller is not tried again and again.
-func TestTablesAreCompressedWhereThatHelps(t *testing.T) {
-	require.NotZero(t, compression.AdaptiveReductionCutoffPercent)
-	require.NotEqual(t, compression.DataBlocks, compression.OtherBlocks, "or Pebble has nothing to choose from")
-
-	d, err := OpenPebble(t.TempDir(), Options{})
-	require.NoError(t, err)
-	raw := 0
-	for i := range 5000 {
-		value := fmt.Appendf(nil, `{"status":"in transit","carrier":"fleet-%d","stop":{"name":"distribution centre","of":%d}}`, i%7, i%3)
-		var b chain.Batch
-		b.Set(fmt.Appendf(nil, "u%08d", i), value)
-		raw += len(value)
-		require.NoError(t, d.Commit(&b, false))
-	}
-	require.NoError(t, d.do("flush", d.db.Flush))
-	levels, err := d.db.SSTables()
-	require.NoError(t, err)
-	size := 0
-	for _, level := range levels {
-		for _, table := range level {
-			size += int(table.Size)
-		}
-	}
-	require.Less(t, size, raw/2)
-	require.NoError(t, d.Close())
-}
