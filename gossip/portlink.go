@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 )
 
 // Network opens links. NetNetwork is the machine's own; MemNetwork connects
@@ -44,6 +45,15 @@ const (
 	portAttempts = 16
 	// datagramBuffer holds the bursts in which membership sends.
 	datagramBuffer = 2 << 20
+	// sendAgainMost bounds how long TCP waits before it sends again what had no
+	// answer, where the system takes a bound (boundBackoff). With as many attempts
+	// as Linux makes it then gives a connection up after 15 s, as StreamIdle does.
+	sendAgainMost = time.Second
+	// unansweredMost is after how long without an answer to what it sent a
+	// connection is given up, where the system takes only that. A peer that
+	// reads nothing for so long, and lets more pile up than its machine takes
+	// for it, is given up with those that are cut off.
+	unansweredMost = 5 * time.Second
 )
 
 // Listen binds TCP and UDP to one port.
@@ -108,10 +118,24 @@ func (l *netLink) WriteTo(b []byte, to netip.AddrPort) error {
 	return err
 }
 
-func (l *netLink) Accept() (net.Conn, error) { return l.tcp.Accept() }
+// Accept sets the options on each connection: a listener for multipath TCP, as
+// Go's is where the system has that, refuses them.
+func (l *netLink) Accept() (net.Conn, error) {
+	conn, err := l.tcp.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	if raw, err := conn.SyscallConn(); err == nil {
+		boundBackoff(raw)
+	}
+	return conn, nil
+}
 
 func (l *netLink) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	var d net.Dialer
+	d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+		boundBackoff(raw)
+		return nil
+	}}
 	return d.DialContext(ctx, "tcp", to.String())
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -151,6 +152,9 @@ func (s *Stream) ReadFrame(buf []byte) ([]byte, error) {
 		return payload, nil
 	case errors.Is(err, io.EOF):
 		return nil, s.fail(ReasonLost, errors.New("closed by the peer"))
+	case errors.Is(err, syscall.ETIMEDOUT):
+		// TCP gave up: what was sent here had no answer, whatever still arrives.
+		return nil, s.fail(ReasonStalled, err)
 	case isTimeout(err):
 		return nil, s.fail(ReasonIdle, err)
 	default:

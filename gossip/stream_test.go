@@ -3,12 +3,17 @@ package gossip
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
+	"os"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
+	"testing/iotest"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/stretchr/testify/require"
@@ -156,4 +161,17 @@ func TestFrameIsCompressedOnce(t *testing.T) {
 		require.Equal(t, f.Payload(), got)
 	}
 	require.Same(t, &f.block()[0], &f.block()[0])
+}
+
+// A peer whose machine answers nothing of what is sent to it did not fall silent:
+// its own frames may go on arriving until TCP gives up.
+func TestStreamThatTCPGaveUp(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	st := &Stream{
+		conn: tls.Client(near, &tls.Config{ServerName: "peer"}), done: make(chan struct{}),
+		r: bufio.NewReader(iotest.ErrReader(&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ETIMEDOUT)})),
+	}
+	_, err := st.ReadFrame(nil)
+	require.Equal(t, ReasonStalled, reasonOf(err, ReasonLost))
 }

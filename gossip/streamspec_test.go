@@ -58,6 +58,7 @@ func TestStreamSpecBounds(t *testing.T) {
 	rows := streamspecRows(t)
 	for name, want := range map[string]time.Duration{
 		"first byte": firstByteWait, "handshake": handshakeWait, "nothing arrives": StreamIdle, "a frame is not taken": StreamWriteTimeout,
+		"TCP sends again after, at most": sendAgainMost, "nothing that was sent is answered": unansweredMost,
 		"wait before the higher origin dials": DialAfter, "redial, least": dialLeast, "redial, most": dialMost, "age of a stream": streamAge,
 	} {
 		got, err := time.ParseDuration(rows[name])
