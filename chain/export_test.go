@@ -3,7 +3,7 @@ package chain
 // Sizes are the lengths of all that a ledger keeps in memory.
 func (l *Ledger) Sizes() map[string]int {
 	n := map[string]int{
-		"chains": len(l.chains), "blocked": len(l.blocked), "held": l.held, "cached": l.states.order.Len(),
+		"chains": len(l.chains), "blocked": len(l.blocked), "held": l.held, "cached": len(l.states.entries),
 		"batch updates": len(l.tx.updates), "batch index": len(l.tx.index.put) + len(l.tx.index.byID), "batch keys": len(l.tx.keys),
 		"batch answers": len(l.tx.answers),
 		"batch states":  len(l.tx.states), "batch chains": len(l.tx.chains), "batch woken": len(l.tx.woken),
@@ -23,8 +23,8 @@ func (l *Ledger) Sizes() map[string]int {
 // CacheBytes is what the cache of states says that it takes, and what the
 // states in it really take, encoded.
 func (l *Ledger) CacheBytes() (counted, real int) {
-	for e := l.states.order.Front(); e != nil; e = e.Next() {
-		real += len(e.Value.(*cachedState).state.Append(nil))
+	for _, e := range l.states.entries {
+		real += len(e.state.Append(nil))
 	}
 	return l.states.size, real
 }

@@ -294,7 +294,7 @@ func (l *Ledger) flushStates() error {
 		switch {
 		case len(s.added) == 0 && !s.rebuilt:
 			if !s.fresh {
-				l.states.put(subject, s.state, s.size)
+				l.states.put(s.state, s.size)
 			}
 			continue
 		case s.state.Updates() == 0: // all of it was taken back
@@ -316,7 +316,7 @@ func (l *Ledger) flushStates() error {
 		l.key, l.value = appendSubjectKey(l.key[:0], keyState, subject), s.state.Append(l.value[:0])
 		l.tx.batch.Set(l.key, l.value)
 		l.tx.effects.Subjects = append(l.tx.effects.Subjects, subject)
-		l.states.put(subject, s.state, len(l.value))
+		l.states.put(s.state, len(l.value))
 	}
 	return nil
 }

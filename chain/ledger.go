@@ -106,13 +106,12 @@ type Config struct {
 	// milliseconds; 0 for none. What the clock held back before a restart must not
 	// get in by it.
 	Limit int64
-	// CacheBytes bounds the decoded subjects that are kept for the next batch;
-	// 0 is 8 MiB. More saves a read and a decode for each update of a subject
-	// that was written lately.
+	// CacheBytes bounds the decoded subjects that are kept for the batches after;
+	// 0 is 24 MiB. One that is kept saves a read and a decode for its next update.
 	CacheBytes int
 }
 
-const defaultCacheBytes = 8 << 20
+const defaultCacheBytes = 24 << 20
 
 // NewLedger opens the ledger that the store keeps, or begins one. The store's
 // former content must have been written by a ledger. now is in Unix
@@ -144,6 +143,13 @@ func NewLedger(store Store, c Config, now int64) (*Ledger, error) {
 	}
 	return l, nil
 }
+
+// KeepsStates reports whether subjects are kept decoded.
+func (l *Ledger) KeepsStates() bool { return len(l.states.entries) > 0 }
+
+// SweepStates lets go of the decoded subjects that nothing was written to since it was
+// called last.
+func (l *Ledger) SweepStates() { l.states.sweep() }
 
 func cacheBytes(n int) int {
 	if n == 0 {

@@ -96,7 +96,9 @@ type Config struct {
 	// streams included: each takes a connection and some 20 KB. One more is
 	// refused as busy. Keep it below the limit of open files. Default 20,000.
 	MaxWaiters int
-	// CacheBytes bounds the decoded subjects that the writer keeps. Default 8 MiB.
+	// CacheBytes bounds the decoded subjects that the writer keeps, each until half a
+	// minute or a whole one after it was written. Default 24 MiB, which is some 20,000
+	// subjects of a few hundred bytes.
 	CacheBytes int
 
 	// Logger hears what an operator should know. Default: nothing is logged.

@@ -29,6 +29,7 @@ type Writer struct {
 	rushed     bool      // a peer waits for the sync
 	syncedAt   time.Time
 	syncTook   time.Duration
+	sweepAt    time.Time // the next sweep of decoded subjects, if any are kept
 	failed     error
 }
 
@@ -148,6 +149,8 @@ const (
 	markLeast = 100 * time.Millisecond
 	markMost  = 2 * time.Second
 	markShare = 20 // of the time at most 1/20 goes into it, up to markMost
+	// What nothing was written to between two sweeps is not kept decoded any more.
+	sweepEvery = 30 * time.Second
 )
 
 // NewWriter returns the writer of a ledger that was just opened. Begin is to be
@@ -377,6 +380,9 @@ func (w *Writer) Idle() time.Duration {
 	if w.unmarked {
 		wait = min(wait, max(0, w.markEvery-w.conf.Now().Sub(w.marked)))
 	}
+	if w.conf.Ledger.KeepsStates() {
+		wait = min(wait, max(0, w.sweepAt.Sub(w.conf.Now())))
+	}
 	return wait
 }
 
@@ -412,6 +418,10 @@ func (w *Writer) Upkeep() {
 		if err := w.mark(); err != nil {
 			w.fail(err)
 		}
+	}
+	if !now.Before(w.sweepAt) {
+		w.sweepAt = now.Add(sweepEvery)
+		w.conf.Ledger.SweepStates()
 	}
 }
 

@@ -155,7 +155,7 @@ func TestPeersRunsAreDurableAfterTheSync(t *testing.T) {
 	b.now = b.now.Add(b.writer.Idle())
 	b.writer.Upkeep()
 	require.Equal(t, []string{"mark"}, b.take())
-	require.Equal(t, time.Hour, b.writer.Idle())
+	require.Greater(t, b.writer.Idle(), 10*time.Second)
 
 	b = newBench(t)
 	_, err = b.writer.Process(&core.Batch{Arrivals: [][]*chain.Run{b.peerRun()}, Urgent: true})
@@ -343,4 +343,27 @@ func TestOnlyBatchesAreMeasured(t *testing.T) {
 	b.restart()
 	require.Equal(t, runs[30].Last(), b.ledger.Applied(runs[0].Origin).Seq)
 	require.Equal(t, usual, b.writer.Share(), "a start that applies what waited")
+}
+
+// Decoded subjects are let go of once nothing was written to them for a while, and then
+// there is nothing left to wait for.
+func TestDecodedSubjectsAreLetGoOf(t *testing.T) {
+	b := newBench(t)
+	_, err := b.writer.Process(&core.Batch{Drafts: []*chain.Prepared{b.draft()}})
+	require.NoError(t, err)
+	began := b.now
+	b.writer.Upkeep()
+	require.True(t, b.ledger.KeepsStates())
+	for range 5 {
+		if !b.ledger.KeepsStates() {
+			break
+		}
+		wait := b.writer.Idle()
+		require.Less(t, wait, time.Hour)
+		b.now = b.now.Add(wait)
+		b.writer.Upkeep()
+	}
+	require.False(t, b.ledger.KeepsStates())
+	require.InDelta(t, time.Minute, b.now.Sub(began), float64(30*time.Second))
+	require.Equal(t, time.Hour, b.writer.Idle())
 }
