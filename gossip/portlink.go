@@ -47,7 +47,8 @@ const (
 	datagramBuffer = 2 << 20
 	// sendAgainMost bounds how long TCP waits before it sends again what had no
 	// answer, where the system takes a bound (boundBackoff). With as many attempts
-	// as Linux makes it then gives a connection up after 15 s, as StreamIdle does.
+	// as Linux makes (net.ipv4.tcp_retries2 is 15) it then gives a connection up after
+	// 15 s, as StreamIdle does. Where an answer takes longer than this all is sent twice.
 	sendAgainMost = time.Second
 	// unansweredMost is after how long without an answer to what it sent a
 	// connection is given up, where the system takes only that. A peer that

@@ -153,7 +153,8 @@ func (s *Stream) ReadFrame(buf []byte) ([]byte, error) {
 	case errors.Is(err, io.EOF):
 		return nil, s.fail(ReasonLost, errors.New("closed by the peer"))
 	case errors.Is(err, syscall.ETIMEDOUT):
-		// TCP gave up: what was sent here had no answer, whatever still arrives.
+		// TCP gave up: what was sent here had no answer, whatever still arrives. Where
+		// a write waits then it is told so, and the reader that the stream ended.
 		return nil, s.fail(ReasonStalled, err)
 	case isTimeout(err):
 		return nil, s.fail(ReasonIdle, err)

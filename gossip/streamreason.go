@@ -33,7 +33,7 @@ const (
 	ReasonStarting                   // one end does not serve yet
 	ReasonFrame                      // a frame over its bound, or malformed
 	ReasonIdle                       // nothing arrived for StreamIdle
-	ReasonStalled                    // did not read for StreamWriteTimeout
+	ReasonStalled                    // did not read for StreamWriteTimeout, or TCP gave up
 	ReasonLost                       // the connection broke
 	ReasonSuperseded                 // replaced by a newer stream to the same peer
 	ReasonExpired                    // reached its age limit, to be opened anew
