@@ -19,11 +19,10 @@ func (x *Exchange) post(in input) bool {
 		return false
 	}
 	x.inbox = append(x.inbox, in)
-	x.mu.Unlock()
-	select {
-	case x.wake <- struct{}{}:
-	default:
+	if len(x.inbox) == 1 { // else the loop is woken already, and takes all at once
+		signal(x.wake)
 	}
+	x.mu.Unlock()
 	return true
 }
 
@@ -47,11 +46,13 @@ func (x *Exchange) loop() {
 	defer close(x.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	due := never // when the timer is
 	var batch []input
 	for {
 		select {
 		case <-x.wake:
 		case <-timer.C:
+			due = never
 		case <-x.quit:
 			x.mu.Lock()
 			x.closed, x.inbox = true, nil
@@ -70,7 +71,11 @@ func (x *Exchange) loop() {
 			x.engine.Tick(at)
 		}
 		x.carryOut(x.engine.Take())
-		timer.Reset(max(min(x.engine.NextTick(), at.Mono+time.Hour)-x.now().Mono, 0))
+		// A timer that is due before is left: then the loop looks once for nothing.
+		if next := min(x.engine.NextTick(), at.Mono+time.Hour); next < due {
+			due = next
+			timer.Reset(max(next-time.Since(x.started), 0))
+		}
 	}
 }
 
