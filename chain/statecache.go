@@ -102,10 +102,10 @@ const (
 	contextOverhead = 24
 )
 
-// memory is about what the state takes, in bytes, if its encoding has so many: half as
-// much again, or twice as much, where short fields of many updates each keep the delta
-// that they came in (valueShared). A point counts as a whole status with its members, though
-// it has a part of them in common with the next.
+// memory is about what the state takes, in bytes, if its encoding has so many. Where short
+// fields of many updates each keep the delta that they came in (valueShared) it may be two
+// and a half times that. A point counts as a whole status with its members, though it has a
+// part of them in common with the next.
 func (s *State) memory(encoded int) int {
 	n := stateOverhead + encoded + pathOverhead*len(s.live) + tipOverhead*len(s.tips)
 	for i := range s.tips {
