@@ -93,7 +93,7 @@ type Config struct {
 	// outbox is full. Default 0: a draft is committed as soon as the one before is.
 	Linger time.Duration
 	// MaxWaiters bounds the HTTP requests that wait for something at a time, event
-	// streams included: each takes a connection and some 20 KB. One more is
+	// streams included: each takes a connection and some 30 KB. One more is
 	// refused as busy. Keep it below the limit of open files. Default 20,000.
 	MaxWaiters int
 	// CacheBytes bounds the decoded subjects that the writer keeps, each until half a

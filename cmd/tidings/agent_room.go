@@ -15,7 +15,7 @@ const (
 	ownFiles = 2048
 	// forOthers is the share of connections that waiting requests leave to others.
 	forOthers = 8
-	// mostConnections and mostWaiters bound what they take in memory, some 20 KB each.
+	// mostConnections and mostWaiters bound what they take in memory, some 30 KB each.
 	mostConnections = 64 << 10
 	mostWaiters     = 20_000
 	// fewFiles is below what a large store and a mesh may need.

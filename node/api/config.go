@@ -30,7 +30,7 @@ type Config struct {
 // value of each field stands for its default.
 type Limits struct {
 	// Waiters is the number of requests that may wait for something at a time,
-	// event streams included: each costs a goroutine and a connection, some 20 KB. One more is refused
+	// event streams included: each costs a goroutine and a connection, some 30 KB. One more is refused
 	// as busy. Default 20,000.
 	Waiters int
 	// Streams is the number of NDJSON publish streams at a time. Default 1,024.
