@@ -192,12 +192,16 @@ func (a *agent) status(path string) int {
 
 func (a *agent) ready() bool { return a.status("/readyz") == http.StatusOK }
 
-// until waits for a condition that depends on other processes.
-func until(t *testing.T, within time.Duration, what string, ok func() bool) {
+// until waits for a condition that depends on other processes. Where it does not come
+// about, the agents that it is about are shown.
+func until(t *testing.T, within time.Duration, what string, ok func() bool, about ...*agent) {
 	t.Helper()
 	deadline := time.Now().Add(within)
 	for !ok() {
 		if time.Now().After(deadline) {
+			for _, a := range about {
+				a.show()
+			}
 			t.Fatalf("after %s still not: %s", within, what)
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -28,7 +28,9 @@ func TestLateNode(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		nodes := w.mesh(3)
 		var last string
-		for i := range 150 {
+		// A peer is asked for 256 KiB at first and for twice as much each time: its
+		// hundred of them take three requests, a round trip apart.
+		for i := range 300 {
 			m := nodes[i%3]
 			a := m.call(http.MethodPost, "/v1/updates",
 				fmt.Sprintf(`{"subject":"order/%d","delta":{"n":%d,"text":%q}}`, i%50, i, strings.Repeat("x", 16<<10)), "Content-Type", "application/json")
