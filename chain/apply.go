@@ -247,11 +247,11 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 	if err != nil {
 		return err
 	}
-	late, err := s.state.Add(u, c.tail.Genesis.Authority, ctx)
+	stale, err := s.state.Add(u, c.tail.Genesis.Authority, ctx)
 	if err != nil {
 		return err
 	}
-	if late {
+	if stale {
 		l.chargeRefold(s)
 	}
 	s.added = append(s.added, u)

@@ -81,8 +81,10 @@ const (
 )
 
 // genesis begins the chain at the time of 1,000 ms.
-func (f *forger) genesis() *forger {
-	g := chain.Genesis{Key: public(f.key), Node: "forger", Authority: "forgery"}
+func (f *forger) genesis() *forger { return f.genesisBy("forgery") }
+
+func (f *forger) genesisBy(authority string) *forger {
+	g := chain.Genesis{Key: public(f.key), Node: "forger", Authority: authority}
 	return f.link(list(num(0), num(1000), num(0)), string(g.AppendBody(nil)))
 }
 

@@ -2,6 +2,7 @@ package chain_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -393,16 +394,16 @@ func TestLateUpdatesFillABatch(t *testing.T) {
 	first, late := newForger("first").genesis(), newForger("late").genesis()
 	const subjects, history = 8, 100
 	for i := range history * subjects {
-		first.status(1, fmt.Sprintf("order/%d", i%subjects), fmt.Sprintf(`{"a":%d}`, i))
+		first.status(1, fmt.Sprintf("order/%d", i%subjects), fmt.Sprintf(`{"a":{"n":%d}}`, i))
 	}
 	for i := range subjects {
-		late.status(1, fmt.Sprintf("order/%d", i), `{"b":1}`)
+		late.status(1, fmt.Sprintf("order/%d", i), `{"a":{"m":1}}`)
 	}
 	for i := range history {
-		late.status(1, "order/9", fmt.Sprintf(`{"c":%d}`, i))
+		late.status(1, "order/9", fmt.Sprintf(`{"c":{"m":%d}}`, i))
 	}
 	p.accept(t, first.run(), 5000)
-	first.status(1, "order/9", `{"a":1}`)
+	first.status(1, "order/9", `{"c":{"n":1}}`)
 	p.accept(t, first.run(), 5000)
 
 	p.ledger.SetBatch(history << 10) // one fold, or nearly so many updates
@@ -422,6 +423,37 @@ func TestLateUpdatesFillABatch(t *testing.T) {
 	require.Equal(t, []int{1, 1, 1, 1, 1, 1, 1}, applied[:subjects-1])
 	require.Less(t, len(applied), subjects+4)
 	require.Zero(t, p.ledger.Sizes()["ahead"])
+}
+
+// What comes late and writes what nobody else does, or what was written over, fills a
+// batch no sooner than what comes last: nothing is folded anew for it.
+func TestLateUpdatesThatFoldNothingAnew(t *testing.T) {
+	const subjects, history = 8, 100
+	// It begins so many milliseconds after the first update of the other.
+	cost := func(after uint64) (cost int, all string) {
+		p := newParty(t, "honest", "reader")
+		first, late := newForger("first").genesis(), newForger("late").genesisBy("another")
+		var names []string
+		for i := range history * subjects {
+			first.status(1, fmt.Sprintf("order/%d", i%subjects), fmt.Sprintf(`{"a":%d,"last":%d}`, i, i))
+		}
+		for i := range subjects {
+			names = append(names, fmt.Sprintf("order/%d", i))
+			late.status(after, names[i], `{"b":1,"last":"late"}`)
+			after = 1
+		}
+		p.accept(t, first.run(), 5000)
+		out, err := p.ledger.Accept(late.run(), 5000)
+		require.NoError(t, err)
+		require.Equal(t, 1+subjects, out.New)
+		cost = p.flush(t, 5000).Cost
+		return cost, p.everything(t, names)
+	}
+	late, all := cost(1)
+	last, other := cost(history*subjects + 1)
+	require.InDelta(t, last, late, 16, "but for the length of its times")
+	require.Equal(t, subjects, strings.Count(all, `"b":1,"last":79`))
+	require.Equal(t, subjects, strings.Count(other, `"b":1,"last":"late"},"authorities"`))
 }
 
 // Of a batch that leaves others' updates for later ones nothing is taken along with

@@ -38,8 +38,10 @@ func (s *State) LateAfter() (after Stamp, updates uint64) {
 }
 
 // latePoints is how many points are before the first update that came late.
-func (s *State) latePoints() int {
-	n, _ := slices.BinarySearchFunc(s.points, s.late, func(p foldPoint, late Stamp) int { return p.last.Compare(late) })
+func (s *State) latePoints() int { return s.pointsBefore(s.late) }
+
+func (s *State) pointsBefore(at Stamp) int {
+	n, _ := slices.BinarySearchFunc(s.points, at, func(p foldPoint, at Stamp) int { return p.last.Compare(at) })
 	return n
 }
 
@@ -57,7 +59,8 @@ const pointGap = 16
 // notePoint makes a point of the fold up to an update, where one is due. The
 // further back points are, the fewer are kept, about one for each doubling of the
 // distance. An update that comes so many updates late has at most three times as
-// many folded anew, and pointGap.
+// many folded anew, and pointGap; or as one that was folded as if it came last since
+// points were made would have.
 func (s *State) notePoint(last Stamp, updates uint64) {
 	if updates%pointGap != 0 {
 		return
@@ -67,6 +70,65 @@ func (s *State) notePoint(last Stamp, updates uint64) {
 		return updates-p.updates > 2*spaced
 	})
 	s.points = append(s.points, foldPoint{last, updates, s.status, slices.Clone(s.authorities)})
+}
+
+// foldLate folds a delta that is not last in stitched order in place, where that comes
+// to the same, and reports whether it does: as when each authority writes what is its
+// own, or all write one path that the last of them has.
+//
+// Members of the status do not touch each other, so each is looked at by itself. Where
+// no live write at or below one came after the delta, no other did: what took the place
+// of a write came after it and is at, above or below its path, so there as well. Deeper
+// down that does not hold: a write to /a/b takes the place of one to /a that it has seen,
+// which took what came to /a/c before. And a leaf that another one was written over, at
+// its very path and with a value that is no object, left nothing behind. Of the
+// authority's own status the same holds, of its own writes.
+func (s *State) foldLate(at Stamp, authority string, delta Value) bool {
+	newest, _ := s.Newest(authority)
+	var last, ownLast []valueMember
+	for i, m := range delta.members {
+		one := Value{kind: valueObject, members: delta.members[i : i+1]}
+		switch since := s.writtenSince(at, "/"+pointerEscape(m.key)); {
+		case !since:
+			last, ownLast = append(last, m), append(ownLast, m)
+		case !s.writtenOver(at, one, func(Origin) bool { return true }):
+			return false
+		case newest.Compare(at) < 0:
+			ownLast = append(ownLast, m)
+		case !s.writtenOver(at, one, func(o Origin) bool { i, _ := s.tip(o); return s.tips[i].authority == authority }):
+			return false
+		}
+	}
+	own := s.own(authority)
+	*own = Merge(*own, Value{kind: valueObject, members: ownLast})
+	s.status = Merge(s.status, Value{kind: valueObject, members: last})
+	// Points after it lack the update.
+	s.points = s.points[:s.pointsBefore(at)]
+	return true
+}
+
+// writtenSince reports whether a member of the status, or what is below it, was written
+// after a stamp.
+func (s *State) writtenSince(at Stamp, path string) bool {
+	since := func(w liveWrite) bool { return (Stamp{w.hlc, w.id}).Compare(at) > 0 }
+	if i, ok := s.livePath(path); ok && slices.ContainsFunc(s.live[i].writes, since) {
+		return true
+	}
+	from, to := s.below(path)
+	return slices.ContainsFunc(s.live[from:to], func(p livePath) bool { return slices.ContainsFunc(p.writes, since) })
+}
+
+// writtenOver reports whether after a stamp each leaf of a delta was written at its
+// path with a value that is no object, by one of those origins that count.
+func (s *State) writtenOver(at Stamp, delta Value, counts func(Origin) bool) bool {
+	all := true
+	delta.leaves(func(path []byte, _ Value) {
+		i, ok := s.livePath(string(path))
+		all = all && ok && slices.ContainsFunc(s.live[i].writes, func(w liveWrite) bool {
+			return isBlunt(w) && (Stamp{w.hlc, w.id}).Compare(at) > 0 && counts(w.id.Origin)
+		})
+	})
+	return all
 }
 
 // refold folds updates onto what a point has. points are those up to it.
@@ -143,12 +205,11 @@ func (s *State) rebuild(u *Update, authority string, contexts map[ID]Context, fi
 	if err != nil {
 		return err
 	}
-	late, err := s.Add(u, authority, ctx)
-	if err != nil {
-		return err
-	}
-	if late {
+	if u.Stamp().Compare(s.Last()) <= 0 {
 		return fmt.Errorf("%s: %w", u.ID, errStateOrder)
+	}
+	if _, err := s.Add(u, authority, ctx); err != nil {
+		return err
 	}
 	contexts[u.ID] = ctx
 	if save == nil {

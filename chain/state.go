@@ -76,8 +76,8 @@ func (s *State) part(authority string) Value {
 // more.
 func (s *State) Empty() bool { return s.status.IsEmpty() }
 
-// Stale reports whether an update came that does not belong last, so that the
-// status waits for a Refold.
+// Stale reports whether an update came that does not belong last, and whose place
+// matters, so that the status waits for a Refold.
 func (s *State) Stale() bool { return s.stale }
 
 // Last is the stamp of the update that is last in stitched order, zero for
@@ -161,9 +161,10 @@ func (s *State) Unchanged(authority string, delta Value) bool {
 
 // Add takes an update of the subject with its context, both from a chain of
 // that authority, after all that it depends on. It reports whether the state is
-// stale then: where the update is not last in stitched order, the status has to
-// be folded anew. All else holds at once. On an error the state is as it was.
-func (s *State) Add(u *Update, authority string, ctx Context) (late bool, err error) {
+// stale then: where the update is not last in stitched order, and what it writes has
+// been touched since and not been written over, the status has to be folded anew. All
+// else holds at once. On an error the state is as it was.
+func (s *State) Add(u *Update, authority string, ctx Context) (stale bool, err error) {
 	i, known := s.tip(u.ID.Origin)
 	var own *stateTip
 	if known {
@@ -179,14 +180,15 @@ func (s *State) Add(u *Update, authority string, ctx Context) (late bool, err er
 	if err != nil {
 		return s.stale, err
 	}
-	if !s.stale && u.Stamp().Compare(s.Last()) > 0 {
-		s.fold(authority, delta)
-		s.notePoint(u.Stamp(), s.updates+1)
-	} else {
+	switch {
+	case s.stale || u.Stamp().Compare(s.Last()) < 0 && !s.foldLate(u.Stamp(), authority, delta):
 		if !s.stale || u.Stamp().Compare(s.late) < 0 {
 			s.stale, s.late = true, u.Stamp()
 		}
 		s.fold(authority, valueEmpty) // it is one of the subject's authorities
+	case u.Stamp().Compare(s.Last()) > 0:
+		s.fold(authority, delta)
+		s.notePoint(u.Stamp(), s.updates+1)
 	}
 	tip := stateTip{id: u.ID, hlc: u.HLC, hash: u.Hash, authority: authority, context: ctx}
 	_, tip.hops = contextNews(u, ctx, own)
@@ -213,11 +215,7 @@ func stateDelta(u *Update) (Value, error) {
 
 // fold applies the last delta in stitched order.
 func (s *State) fold(authority string, delta Value) {
-	i, ok := s.authority(authority)
-	if !ok {
-		s.authorities = slices.Insert(s.authorities, i, stateAuthority{authority, valueEmpty})
-	}
-	own := &s.authorities[i].status
+	own := s.own(authority)
 	alone := own.same(s.status)
 	s.status = Merge(s.status, delta)
 	if alone {
@@ -225,6 +223,16 @@ func (s *State) fold(authority string, delta Value) {
 	} else {
 		*own = Merge(*own, delta)
 	}
+}
+
+// own is where the status of an authority is kept, which is one of the subject's from
+// then on.
+func (s *State) own(authority string) *Value {
+	i, ok := s.authority(authority)
+	if !ok {
+		s.authorities = slices.Insert(s.authorities, i, stateAuthority{authority, valueEmpty})
+	}
+	return &s.authorities[i].status
 }
 
 // ETag names the set of the subject's updates: equal sets have equal tags,

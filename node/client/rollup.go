@@ -303,7 +303,8 @@ func newRolled(subject string) *rolled {
 }
 
 // add folds an update in, unless it is there. One that is the newest of its
-// subject, as most are, is merged in place; a late one folds the subject anew.
+// subject, as most are, or that nothing newer touches is merged in place; any other
+// one folds the subject anew.
 func (s *rolled) add(u *Update) (added bool, err error) {
 	at, found := slices.BinarySearchFunc(s.entries, u.Stamp(), func(e rolledEntry, stamp chain.Stamp) int {
 		return e.update.Stamp().Compare(stamp)
@@ -327,13 +328,13 @@ func (s *rolled) fold(at int, e rolledEntry) error {
 	if err != nil {
 		return fmt.Errorf("roll up: %w", err)
 	}
-	late, err := s.state.Add(e.update, e.authority, ctx)
+	stale, err := s.state.Add(e.update, e.authority, ctx)
 	if err != nil {
 		return fmt.Errorf("roll up: %w", err)
 	}
 	s.contexts[e.update.ID] = ctx
 	s.entries = slices.Insert(s.entries, at, e)
-	if !late {
+	if !stale {
 		return nil
 	}
 	err = s.state.Refold(nil, func(yield func(*chain.Update, string, error) bool) {

@@ -50,8 +50,8 @@ func (v *views) with(ctx context.Context, s *chain.State, u *chain.Update, autho
 		return nil, err
 	}
 	after := s.Clone()
-	late, err := after.Add(u, authority, seen)
-	if err != nil || !late {
+	stale, err := after.Add(u, authority, seen)
+	if err != nil || !stale {
 		return after, err
 	}
 	at := place.Clone()
@@ -66,11 +66,11 @@ func (v *views) passed(u *chain.Update, authority string) {
 		return
 	}
 	seen, err := v.archive.ContextOf(u)
-	var late bool
+	var stale bool
 	if err == nil {
-		late, err = s.Add(u, authority, seen)
+		stale, err = s.Add(u, authority, seen)
 	}
-	if err != nil || late {
+	if err != nil || stale {
 		delete(v.at, u.Subject) // it is folded anew when it is needed
 	}
 }

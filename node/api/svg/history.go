@@ -50,6 +50,9 @@ func (h *History) Add(u *chain.Update, authority string) error {
 
 // fold takes an update into a state of the updates before it.
 func (h *History) fold(s *chain.State, e entry) error {
+	if e.Stamp().Compare(s.Last()) <= 0 {
+		return fmt.Errorf("draw the history of %q: %s is not next in stitched order", clip(s.Subject(), maxTitle), e.ID)
+	}
 	seen, _, err := s.Context(e.Update, func(id chain.ID) (chain.Context, bool, error) {
 		seen, ok := h.contexts[id]
 		return seen, ok, nil
@@ -58,10 +61,7 @@ func (h *History) fold(s *chain.State, e entry) error {
 		return err
 	}
 	h.contexts[e.ID] = seen
-	late, err := s.Add(e.Update, e.authority, seen)
-	if err == nil && late {
-		err = fmt.Errorf("draw the history of %q: %s is not next in stitched order", clip(s.Subject(), maxTitle), e.ID)
-	}
+	_, err = s.Add(e.Update, e.authority, seen)
 	return err
 }
 
