@@ -146,7 +146,7 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 			l.queue(c)
 			break
 		}
-		waiting, err := l.unmet(u)
+		waiting, err := l.unmet(c, u)
 		if err != nil {
 			return err
 		}
@@ -169,30 +169,50 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 	return nil
 }
 
-// unmet are the dependencies that u waits for: those that are not applied, and
-// those that are and whose time is not below u's. Of an honest update there is
+// unmet are the dependencies that u, which is next of c, waits for: those that are not
+// applied, or where all are those whose time is not below u's. Of an honest update there is
 // none of these, but where the chain that it depends on was forked: then what is
 // here under that ID is not what its author saw, who may not be blamed for it.
 // It goes on once the fork is proved, for the dependency is beyond a freeze then.
-func (l *Ledger) unmet(u *Update) ([]ID, error) {
-	var ids []ID
+func (l *Ledger) unmet(c *chainState, u *Update) (ids []ID, err error) {
 	for _, id := range u.Deps {
 		if !l.met(id) {
 			ids = append(ids, id)
-			continue
 		}
+	}
+	if len(ids) > 0 {
+		return ids, nil
+	}
+	for _, id := range u.Deps {
 		if l.Applied(id.Origin).Seq < id.Seq {
 			continue // beyond a freeze
 		}
-		s, err := l.stampOf(id)
+		hlc, err := l.timeOf(c, u, id)
 		if err != nil {
 			return nil, err
 		}
-		if s.HLC >= u.HLC {
+		if hlc >= u.HLC {
 			ids = append(ids, id)
 		}
 	}
 	return ids, nil
+}
+
+// timeOf is the time of an update that u, which is next of c, depends on and that is
+// applied. Most are the newest of their chain on u's subject, or the one before, and that
+// state is needed next.
+func (l *Ledger) timeOf(c *chainState, u *Update, id ID) (HLC, error) {
+	if u.Kind == KindStatus {
+		s, err := l.stateFor(c, u)
+		if err != nil {
+			return 0, err
+		}
+		if t, ok := s.state.tipOf(id); ok {
+			return t.hlc, nil
+		}
+	}
+	at, err := l.stampOf(id)
+	return at.HLC, err
 }
 
 func (l *Ledger) hold(c *chainState, b *block) {

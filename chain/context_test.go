@@ -96,7 +96,7 @@ func TestContextReadsBackIn16(t *testing.T) {
 func TestContextEntryBytes(t *testing.T) {
 	x, y, z := modelOrigin(0), modelOrigin(1), modelOrigin(2)
 	u := modelUpdate(ID{x, 7}, 3, `{}`)
-	own := &stateTip{id: ID{x, 5}, hlc: HLCOf(3) - 2, context: Context{{x, 5}, {y, 2}, {z, 9}}, hops: 3}
+	own := &stateTip{tip: tip{id: ID{x, 5}, hlc: HLCOf(3) - 2, context: Context{{x, 5}, {y, 2}, {z, 9}}}, hops: 3}
 	ctx := Context{{x, 7}, {y, 300}, {z, 9}}
 	for _, test := range []struct {
 		name string

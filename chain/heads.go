@@ -35,12 +35,11 @@ func (s *State) context(u *Update, earlier func(ID) (Context, bool, error)) (Con
 			// If it is of this subject, all that it had seen is covered too.
 			continue
 		}
-		i, ok := s.tip(id.Origin)
-		switch {
-		case !ok || s.tips[i].id.Seq < id.Seq:
+		if i, ok := s.tip(id.Origin); !ok || s.tips[i].id.Seq < id.Seq {
 			continue // not of this subject, or not applied
-		case s.tips[i].id == id:
-			seen = seen.Join(s.tips[i].context)
+		}
+		if t, ok := s.tipOf(id); ok {
+			seen = seen.Join(t.context)
 			continue
 		}
 		ctx, ok, err := earlier(id)

@@ -35,15 +35,21 @@ type stateAuthority struct {
 
 // stateTip is the newest update of one origin on the subject.
 type stateTip struct {
-	id        ID
-	hlc       HLC
+	tip
 	hash      Hash
 	authority string
-	context   Context
-	hops      int // of the context as the index keeps it
+	hops      int  // of the context as the index keeps it
+	before    *tip // the one that it took the place of, if that is known; not kept in the store
 }
 
-func (t *stateTip) stamp() Stamp { return Stamp{t.hlc, t.id} }
+// tip is what has to be known of an update that others depend on.
+type tip struct {
+	id      ID
+	hlc     HLC
+	context Context
+}
+
+func (t *tip) stamp() Stamp { return Stamp{t.hlc, t.id} }
 
 // NewState is the state of a subject without updates.
 func NewState(subject string) *State { return &State{subject: subject, status: valueEmpty} }
@@ -127,6 +133,23 @@ func (s *State) tip(o Origin) (int, bool) {
 	return slices.BinarySearchFunc(s.tips, o, func(t stateTip, o Origin) int { return t.id.Origin.Compare(o) })
 }
 
+// tipOf is an update if it is the newest of its origin, or the one before. While chains
+// come one some way after another, as where a node catches up, what has seen one of them
+// has often seen that one, and else would have it read from the store.
+func (s *State) tipOf(id ID) (*tip, bool) {
+	i, ok := s.tip(id.Origin)
+	if !ok {
+		return nil, false
+	}
+	switch t := &s.tips[i]; {
+	case t.id == id:
+		return &t.tip, true
+	case t.before != nil && t.before.id == id:
+		return t.before, true
+	}
+	return nil, false
+}
+
 func (s *State) authority(name string) (int, bool) {
 	return slices.BinarySearchFunc(s.authorities, name, func(a stateAuthority, name string) int { return cmp.Compare(a.name, name) })
 }
@@ -190,12 +213,17 @@ func (s *State) Add(u *Update, authority string, ctx Context) (stale bool, err e
 		s.fold(authority, delta)
 		s.notePoint(u.Stamp(), s.updates+1)
 	}
-	tip := stateTip{id: u.ID, hlc: u.HLC, hash: u.Hash, authority: authority, context: ctx}
-	_, tip.hops = contextNews(u, ctx, own)
-	if known {
-		s.tips[i] = tip
-	} else {
-		s.tips = slices.Insert(s.tips, i, tip)
+	t := stateTip{tip: tip{u.ID, u.HLC, ctx}, hash: u.Hash, authority: authority}
+	_, t.hops = contextNews(u, ctx, own)
+	switch {
+	case !known:
+		s.tips = slices.Insert(s.tips, i, t)
+	case len(s.tips) > 1: // else nobody else writes it
+		before := own.tip
+		t.before = &before
+		s.tips[i] = t
+	default:
+		s.tips[i] = t
 	}
 	s.write(u, delta, ctx)
 	s.updates++

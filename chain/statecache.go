@@ -110,6 +110,9 @@ func (s *State) memory(encoded int) int {
 	n := stateOverhead + encoded + pathOverhead*len(s.live) + tipOverhead*len(s.tips)
 	for i := range s.tips {
 		n += contextOverhead * len(s.tips[i].context)
+		if before := s.tips[i].before; before != nil {
+			n += tipOverhead + contextOverhead*len(before.context)
+		}
 	}
 	return n + len(s.points)*(encoded+64*len(s.live))
 }
