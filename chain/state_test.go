@@ -56,6 +56,13 @@ func stored(t *rapid.T, s *State) *State {
 	if again := back.Append(nil); !bytes.Equal(again, b) {
 		t.Fatalf("encodes as\n%x, then as\n%x", b, again)
 	}
+	first, err := DecodeState(modelSubject, appendFirstVersion(s))
+	if err != nil {
+		t.Fatalf("decode version 1: %v", err)
+	}
+	if again := first.Append(nil); !bytes.Equal(again, b) {
+		t.Fatalf("encodes as\n%x, and from version 1 as\n%x", b, again)
+	}
 	return back
 }
 

@@ -9,7 +9,8 @@ import (
 
 // A state as the store keeps it, under its subject; FORMAT.md has its bytes.
 
-const stateVersion = 1
+// stateVersion is what is written. In version 1 the status of an authority was one text.
+const stateVersion = 2
 
 // Append writes the state for DecodeState.
 func (s *State) Append(dst []byte) []byte {
@@ -23,14 +24,28 @@ func (s *State) Append(dst []byte) []byte {
 	for i := range s.authorities {
 		a := &s.authorities[i]
 		dst = stateAppendText(dst, a.name)
-		if stateSame(a.status, s.status) {
-			dst = append(dst, 0)
-		} else {
-			dst = stateAppendValue(dst, a.status)
-		}
+		dst = s.appendPart(dst, a.status)
 	}
 	dst = s.appendTips(dst)
 	return s.appendLive(dst)
+}
+
+// appendPart writes the status of an authority member by member, for most of them are in
+// the subject's status as they are.
+func (s *State) appendPart(dst []byte, part Value) []byte {
+	if stateSame(part, s.status) {
+		return append(dst, 0)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(part.members))+1)
+	for _, m := range part.members {
+		dst = stateAppendText(dst, m.key)
+		if shown, ok := s.status.Get(m.key); ok && stateSame(shown, m.value) {
+			dst = append(dst, 0)
+		} else {
+			dst = stateAppendValue(dst, m.value)
+		}
+	}
+	return dst
 }
 
 func (s *State) appendTips(dst []byte) []byte {

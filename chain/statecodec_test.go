@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -30,10 +31,10 @@ func sampleState(t testing.TB) *State {
 	return n.state
 }
 
-// The bytes of format 1, which stores on disk hold.
+// The bytes of both versions, which stores on disk hold.
 func TestStateBytes(t *testing.T) {
 	empty := NewState("s")
-	if got := hex.EncodeToString(empty.Append(nil)); got != "010000"+"027b7d"+"00"+"00"+"00"+"00" {
+	if got := hex.EncodeToString(empty.Append(nil)); got != "020000"+"027b7d"+"00"+"00"+"00"+"00" {
 		t.Errorf("empty state %s", got)
 	}
 	s := sampleState(t)
@@ -44,10 +45,19 @@ func TestStateBytes(t *testing.T) {
 		h := modelUpdate(ID{modelOrigin(i), seq}, 0, "").Hash
 		return hex.EncodeToString(h[:])
 	}
-	want := strings.Join([]string{
-		"01", "00", "04", // version, flags, updates
+	before := strings.Join([]string{
+		"00", "04", // flags, updates
 		text(`{"a":2,"b":{"x":{}},"d":[1,{"e":"é"}],"f":-1.50}`),
-		"02", text("fleet"), text(`{"a":1,"b":{"x":{}},"f":-1.50}`), text("warehouse"), text(`{"a":2,"d":[1,{"e":"é"}]}`),
+		"02", // authorities
+	}, "")
+	parts := strings.Join([]string{
+		text("fleet"), "04", text("a"), text("1"), text("b"), "00", text("f"), "00",
+		text("warehouse"), "03", text("a"), "00", text("d"), "00",
+	}, "")
+	first := strings.Join([]string{
+		text("fleet"), text(`{"a":1,"b":{"x":{}},"f":-1.50}`), text("warehouse"), text(`{"a":2,"d":[1,{"e":"é"}]}`),
+	}, "")
+	after := strings.Join([]string{
 		"03",
 		origin(0), "03", "80800c", hash(0, 3), "00", "00",
 		origin(1), "02", "808008", hash(1, 2), "01", "00",
@@ -61,13 +71,36 @@ func TestStateBytes(t *testing.T) {
 		"01", text("d"), "01", "02", "00",
 		"01", text("f"), "01", "03", "00",
 	}, "")
-	if got := hex.EncodeToString(b); got != want {
+	if got, want := hex.EncodeToString(b), "02"+before+parts+after; got != want {
 		t.Errorf("state\n%s, want\n%s", got, want)
+	}
+	if got, want := hex.EncodeToString(appendFirstVersion(s)), "01"+before+first+after; got != want {
+		t.Errorf("state in version 1\n%s, want\n%s", got, want)
 	}
 }
 
+// appendFirstVersion writes a state in version 1.
+func appendFirstVersion(s *State) []byte {
+	b := []byte{1, 0}
+	if s.stale {
+		b[1] = 1
+	}
+	b = binary.AppendUvarint(b, s.updates)
+	b = stateAppendValue(b, s.status)
+	b = binary.AppendUvarint(b, uint64(len(s.authorities)))
+	for i := range s.authorities {
+		b = stateAppendText(b, s.authorities[i].name)
+		if stateSame(s.authorities[i].status, s.status) {
+			b = append(b, 0)
+		} else {
+			b = stateAppendValue(b, s.authorities[i].status)
+		}
+	}
+	return s.appendLive(s.appendTips(b))
+}
+
 func TestDecodeStateRefuses(t *testing.T) {
-	b := sampleState(t).Append(nil)
+	b, first := sampleState(t).Append(nil), appendFirstVersion(sampleState(t))
 	if _, err := DecodeState(modelSubject, b); err != nil {
 		t.Fatal(err)
 	}
@@ -101,13 +134,30 @@ func TestDecodeStateRefuses(t *testing.T) {
 		{"a path that is no pointer", "\x01" + text("f") + "\x01\x03\x00", "\x01" + text("~") + "\x01\x03" + text("1")},
 		{"writes out of order", text("/a") + "\x02\x00" + text("1") + "\x02\x00", text("/a") + "\x02\x02\x00\x00" + text("1")},
 		{"keys out of order", `"b":{"x":{}},"d"`, `"d":{"x":{}},"b"`},
-		{"a needless escape", `{"a":2,"d":[1,{"e":"é"}]}`, `{"a":2,"d":["\b\u0008"]}`},
+		{"a part that the status is", text("fleet") + "\x04" + text("a") + text("1") + text("b"), text("fleet") + "\x05" + text("a") + "\x00" + text("b") + "\x00" + text("d")},
+		{"a member that the status has", text("a") + text("1") + text("b"), text("a") + text("2") + text("b")},
+		{"a member of nothing", text("f") + "\x00" + text("warehouse"), text("g") + "\x00" + text("warehouse")},
+		{"members out of order", text("b") + "\x00" + text("f"), text("f") + "\x00" + text("b")},
+		{"a member twice", text("b") + "\x00" + text("f"), text("b") + "\x00" + text("b")},
+		{"a key that is no text", text("a") + text("1") + text("b"), text("\xff") + text("1") + text("b")},
+		{"too many members", "\x04" + text("a"), "\x7f" + text("a")},
 	} {
 		if !bytes.Contains(b, []byte(test.from)) {
 			t.Fatalf("%s: %q is not there", test.name, test.from)
 		}
 		if _, err := DecodeState(modelSubject, bytes.Replace(b, []byte(test.from), []byte(test.to), 1)); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v", test.name, err)
+		}
+	}
+	for _, test := range []struct{ name, from, to string }{
+		{"a needless escape", `{"a":2,"d":[1,{"e":"é"}]}`, `{"a":2,"d":["\b\u0008"]}`},
+		{"a part that is no object", text(`{"a":2,"d":[1,{"e":"é"}]}`), text("2")},
+	} {
+		if !bytes.Contains(first, []byte(test.from)) {
+			t.Fatalf("%s: %q is not there", test.name, test.from)
+		}
+		if _, err := DecodeState(modelSubject, bytes.Replace(first, []byte(test.from), []byte(test.to), 1)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s, in version 1: %v", test.name, err)
 		}
 	}
 	if _, err := DecodeState("s", []byte("\x01\x00\x00\x02{}\x01\x01a\x00\x00\x00\x00")); !errors.Is(err, ErrCorrupt) {
@@ -125,6 +175,7 @@ func TestDecodeStateRefuses(t *testing.T) {
 func FuzzDecodeState(f *testing.F) {
 	f.Add(sampleState(f).Append(nil))
 	f.Add(NewState(modelSubject).Append(nil))
+	f.Add(appendFirstVersion(sampleState(f)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := DecodeState(modelSubject, b)
 		if err != nil {
@@ -133,7 +184,11 @@ func FuzzDecodeState(f *testing.F) {
 			}
 			return
 		}
-		if got := s.Append(nil); !bytes.Equal(got, b) {
+		got := s.Append(nil)
+		if b[0] == 1 {
+			got = appendFirstVersion(s)
+		}
+		if !bytes.Equal(got, b) {
 			t.Fatalf("%x encodes as %x", b, got)
 		}
 		// What a reader does with it must hold for any state that decodes.

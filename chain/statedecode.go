@@ -3,14 +3,16 @@ package chain
 import (
 	"fmt"
 	"slices"
+	"unicode/utf8"
 )
 
-// DecodeState reads what Append wrote. It takes only the one encoding of a
-// state; its errors wrap ErrCorrupt. The state shares nothing with b.
+// DecodeState reads what Append wrote, now or before the format changed. It takes only
+// the one encoding of a state; its errors wrap ErrCorrupt. The state shares nothing with b.
 func DecodeState(subject string, b []byte) (*State, error) {
 	r := stateReader{b: b}
 	s := &State{subject: subject}
-	if version := r.uvarint(); version != stateVersion {
+	version := r.uvarint()
+	if version == 0 || version > stateVersion {
 		r.fail(fmt.Sprintf("version %d is unknown", version))
 	}
 	s.stale = r.most(1) == 1
@@ -19,7 +21,7 @@ func DecodeState(subject string, b []byte) (*State, error) {
 	if r.err == nil && !s.status.IsObject() {
 		r.fail("status is no object")
 	}
-	s.readAuthorities(&r)
+	s.readAuthorities(&r, version)
 	s.readTips(&r)
 	s.readContexts(&r)
 	s.readLive(&r)
@@ -29,14 +31,18 @@ func DecodeState(subject string, b []byte) (*State, error) {
 	return s, nil
 }
 
-func (s *State) readAuthorities(r *stateReader) {
+func (s *State) readAuthorities(r *stateReader, version uint64) {
 	n := r.count(2)
 	s.authorities = slices.Grow(s.authorities, n)
 	for i := range n {
 		a := stateAuthority{name: string(r.text())}
-		a.status = r.value(s.status, true)
-		if r.err == nil && !a.status.IsObject() {
-			r.fail("status of an authority is no object")
+		if version == 1 {
+			a.status = r.value(s.status, true)
+			if r.err == nil && !a.status.IsObject() {
+				r.fail("status of an authority is no object")
+			}
+		} else {
+			a.status = s.readPart(r)
 		}
 		if i > 0 && s.authorities[i-1].name >= a.name {
 			r.fail("authorities out of order")
@@ -46,6 +52,30 @@ func (s *State) readAuthorities(r *stateReader) {
 		}
 		s.authorities = append(s.authorities, a)
 	}
+}
+
+// readPart reads the status of an authority.
+func (s *State) readPart(r *stateReader) Value {
+	n := r.most(uint64(len(r.b)/2) + 1)
+	if n == 0 {
+		return s.status
+	}
+	part := Value{kind: valueObject, members: make([]valueMember, n-1)}
+	for i := range part.members {
+		m := &part.members[i]
+		m.key = string(r.text())
+		if !utf8.ValidString(m.key) || i > 0 && part.members[i-1].key >= m.key {
+			r.fail("members out of order")
+		}
+		m.value = r.value(s.status.Get(m.key))
+		if r.err != nil {
+			return Value{}
+		}
+	}
+	if stateSame(part, s.status) {
+		r.fail("status of an authority should refer to the subject's")
+	}
+	return part
 }
 
 func (s *State) readTips(r *stateReader) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -105,7 +106,7 @@ func TestOtherFormatIsLeftAlone(t *testing.T) {
 			if err := smallStore(t, disk, 3).Close(); err != nil {
 				t.Fatal(err)
 			}
-			raw(t, disk, "\x00format", "3")
+			raw(t, disk, "\x00format", strconv.Itoa(store.FormatVersion+1))
 		}},
 		{"someone else's Pebble", func(t *testing.T, disk vfs.FS) { raw(t, disk, "key", "value") }},
 		{"a later Pebble", func(t *testing.T, disk vfs.FS) {
