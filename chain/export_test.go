@@ -58,3 +58,12 @@ func (a *Archive) Watches() int {
 	w := &a.watches
 	return len(w.subjects) + len(w.updates) + len(w.feeds.byKey) + len(w.feeds.nodes)
 }
+
+// FirstVersion is the state of a subject as version 1 of its encoding has it.
+func FirstVersion(subject string, encoded []byte) ([]byte, error) {
+	s, err := DecodeState(subject, encoded)
+	if err != nil {
+		return nil, err
+	}
+	return appendFirstVersion(s), nil
+}

@@ -456,6 +456,47 @@ func TestLateUpdatesThatFoldNothingAnew(t *testing.T) {
 	require.Equal(t, subjects, strings.Count(other, `"b":1,"last":"late"},"authorities"`))
 }
 
+// What comes very late and is folded in place leaves nothing for others to pay: one that
+// comes a little late and has its subject folded anew still folds a little of it.
+func TestLateUpdatesPayForThemselves(t *testing.T) {
+	const history = 1000
+	cost := func(old bool) int {
+		p := newParty(t, "honest", "reader")
+		first, late, very := newForger("first").genesis(), newForger("late").genesis(), newForger("very").genesisBy("another")
+		for i := range history {
+			first.status(1, "order/1", fmt.Sprintf(`{"a":{"first":%d}}`, i))
+		}
+		p.accept(t, first.run(), 5000)
+		if old {
+			p.accept(t, very.status(1, "order/1", `{"b":1}`).run(), 5000)
+		}
+		_, err := p.ledger.Accept(late.status(history-10, "order/1", `{"a":{"late":1}}`).run(), 5000)
+		require.NoError(t, err)
+		return p.flush(t, 5000).Cost
+	}
+	require.Less(t, cost(false), 3*(10+16)<<10)
+	require.InDelta(t, cost(false), cost(true), 2<<10)
+}
+
+// The time of what an update depends on is its own, also where its chain has written the
+// subject since, and before or after that update.
+func TestTimesOfDependencies(t *testing.T) {
+	for _, sweep := range []bool{false, true} {
+		p := newParty(t, "honest", "reader")
+		a, b := newForger("a").genesis(), newForger("b").genesisBy("another").status(1, "order/1", `{"b":0}`)
+		a.status(1, "order/1", `{"a":1}`).status(1000, "order/1", `{"a":2}`)
+		p.accept(t, b.run(), 5000)
+		p.accept(t, a.run(), 5000)
+		if sweep {
+			p.ledger.SweepStates() // what was applied lately, and not the state
+		}
+		p.accept(t, b.status(10, "order/1", `{"b":1}`, fresh(0, a.origin, 2)...).run(), 5000)
+		require.Zero(t, p.archive.Summary().Held)
+		p.accept(t, b.status(10, "order/1", `{"b":2}`, []item{num(0), num(2)}...).run(), 5000)
+		require.Len(t, p.archive.Summary().Held, 1, "it claims to have seen what is 1000 ms later")
+	}
+}
+
 // Of a batch that leaves others' updates for later ones nothing is taken along with
 // what is appended.
 func TestNothingIsAppliedBesideAnOwnUpdate(t *testing.T) {

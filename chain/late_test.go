@@ -49,10 +49,10 @@ func lateHistory(t *testing.T, rng *rand.Rand, updates int) (all modelUpdates) {
 	return all
 }
 
-// Whether a late update was folded as if it came last or its subject anew, a state is
-// what the fold of all its updates makes, after each of them.
+// Whether a late update was folded in place or its subject anew, a state is what the fold
+// of all its updates makes, after each of them, and its points of those up to them.
 func TestLateIsTheFoldOfAll(t *testing.T) {
-	asLast, anew := 0, 0
+	inPlace, anew, points := 0, 0, 0
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		n := newModelNode()
@@ -65,22 +65,38 @@ func TestLateIsTheFoldOfAll(t *testing.T) {
 			}
 			left = slices.Delete(left, i, i+1)
 			late := u.Stamp().Compare(n.state.Last()) < 0
+			copied := n.state.Clone()
+			before := fmt.Sprint(copied.points)
 			require.NoError(t, n.apply(u))
+			require.Equal(t, before, fmt.Sprint(copied.points), "seed %d: of a copy", seed)
 			switch {
 			case n.late:
 				anew++
 				require.True(t, late)
 				require.NoError(t, n.refold(), "seed %d", seed)
 			case late:
-				asLast++
+				inPlace++
 			}
 			whole := n.state.Clone()
 			require.NoError(t, whole.Refold(nil, n.updates().stitched().each()))
 			require.Equal(t, string(whole.AppendView(nil)), string(n.state.AppendView(nil)), "seed %d", seed)
 			require.Equal(t, whole.Append(nil), n.state.Append(nil), "seed %d", seed)
+			points += len(n.state.points)
+			for _, p := range n.state.points {
+				us := slices.DeleteFunc(n.updates().stitched(), func(u *Update) bool { return u.Stamp().Compare(p.last) > 0 })
+				require.Len(t, us, int(p.updates), "seed %d", seed)
+				then := State{subject: modelSubject, updates: p.updates}
+				require.NoError(t, then.Refold(nil, us.each()))
+				require.True(t, stateSame(then.status, p.status), "seed %d: %s at %s, want %s", seed, p.status, p.last, then.status)
+				require.Len(t, p.authorities, len(then.authorities), "seed %d", seed)
+				for i, a := range then.authorities {
+					require.True(t, a.name == p.authorities[i].name && stateSame(a.status, p.authorities[i].status), "seed %d: %s at %s", seed, a.name, p.last)
+				}
+			}
 		}
 	}
-	t.Logf("%d as if they came last, %d folds anew", asLast, anew)
-	require.Greater(t, asLast, 1000)
+	t.Logf("%d folded in place, %d folds anew, %d points looked at", inPlace, anew, points)
+	require.Greater(t, inPlace, 1000)
 	require.Greater(t, anew, 1000)
+	require.Greater(t, points, 1000)
 }

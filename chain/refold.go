@@ -15,7 +15,7 @@ type Stitched func(yield func(u *Update, authority string, err error) bool)
 func (s *State) Refold(base *State, updates Stitched) error {
 	p := foldPoint{status: valueEmpty}
 	if base != nil {
-		p = foldPoint{base.Last(), base.updates, base.status, base.authorities}
+		p = foldPoint{last: base.Last(), updates: base.updates, status: base.status, authorities: base.authorities}
 	}
 	return s.refold(p, nil, updates)
 }
@@ -49,6 +49,7 @@ func (s *State) pointsBefore(at Stamp) int {
 type foldPoint struct {
 	last        Stamp
 	updates     uint64
+	made        uint64 // how many updates there were when it was made: see notePoint
 	status      Value
 	authorities []stateAuthority
 }
@@ -59,17 +60,16 @@ const pointGap = 16
 // notePoint makes a point of the fold up to an update, where one is due. The
 // further back points are, the fewer are kept, about one for each doubling of the
 // distance. An update that comes so many updates late has at most three times as
-// many folded anew, and pointGap; or as one that was folded as if it came last since
-// points were made would have.
+// many folded anew, and pointGap, and what was folded in place between two points since.
 func (s *State) notePoint(last Stamp, updates uint64) {
 	if updates%pointGap != 0 {
 		return
 	}
 	s.points = slices.DeleteFunc(s.points, func(p foldPoint) bool {
-		spaced := p.updates & -p.updates // the largest power of two that divides it
+		spaced := p.made & -p.made // the largest power of two that divides it
 		return updates-p.updates > 2*spaced
 	})
-	s.points = append(s.points, foldPoint{last, updates, s.status, slices.Clone(s.authorities)})
+	s.points = append(s.points, foldPoint{last, updates, updates, s.status, slices.Clone(s.authorities)})
 }
 
 // foldLate folds a delta that is not last in stitched order in place, where that comes
@@ -85,26 +85,56 @@ func (s *State) notePoint(last Stamp, updates uint64) {
 // authority's own status the same holds, of its own writes.
 func (s *State) foldLate(at Stamp, authority string, delta Value) bool {
 	newest, _ := s.Newest(authority)
-	var last, ownLast []valueMember
+	var all, own []valueMember // that are last in the status, and in the authority's
+	var over Stamp             // by when the others were written over
 	for i, m := range delta.members {
+		if !s.writtenSince(at, "/"+pointerEscape(m.key)) {
+			all, own = append(all, m), append(own, m)
+			continue
+		}
 		one := Value{kind: valueObject, members: delta.members[i : i+1]}
-		switch since := s.writtenSince(at, "/"+pointerEscape(m.key)); {
-		case !since:
-			last, ownLast = append(last, m), append(ownLast, m)
-		case !s.writtenOver(at, one, func(Origin) bool { return true }):
-			return false
-		case newest.Compare(at) < 0:
-			ownLast = append(ownLast, m)
-		case !s.writtenOver(at, one, func(o Origin) bool { i, _ := s.tip(o); return s.tips[i].authority == authority }):
+		byAny, ok := s.writtenOver(at, one, func(Origin) bool { return true })
+		if !ok {
 			return false
 		}
+		if byAny.Compare(over) > 0 {
+			over = byAny
+		}
+		if newest.Compare(at) < 0 {
+			own = append(own, m)
+			continue
+		}
+		byOwn, ok := s.writtenOver(at, one, func(o Origin) bool { i, _ := s.tip(o); return s.tips[i].authority == authority })
+		if !ok {
+			return false
+		}
+		if byOwn.Compare(over) > 0 {
+			over = byOwn
+		}
 	}
-	own := s.own(authority)
-	*own = Merge(*own, Value{kind: valueObject, members: ownLast})
-	s.status = Merge(s.status, Value{kind: valueObject, members: last})
-	// Points after it lack the update.
-	s.points = s.points[:s.pointsBefore(at)]
+	status, part := Value{kind: valueObject, members: all}, Value{kind: valueObject, members: own}
+	s.merge(authority, status, part)
+	s.pointsLate(at, over, authority, status, part)
 	return true
+}
+
+// pointsLate has the points after a late update hold it too. Where what it wrote was not
+// written over yet by what is known, they are dropped.
+func (s *State) pointsLate(at, over Stamp, authority string, status, part Value) {
+	n := s.pointsBefore(at)
+	kept := s.points[:n]
+	for _, p := range s.points[n:] {
+		if p.last.Compare(over) < 0 {
+			continue
+		}
+		fold := State{status: p.status, authorities: slices.Clone(p.authorities)}
+		fold.merge(authority, status, part)
+		p.status, p.authorities = fold.status, fold.authorities
+		p.updates++
+		kept = append(kept, p)
+	}
+	clear(s.points[len(kept):])
+	s.points = kept
 }
 
 // writtenSince reports whether a member of the status, or what is below it, was written
@@ -119,16 +149,25 @@ func (s *State) writtenSince(at Stamp, path string) bool {
 }
 
 // writtenOver reports whether after a stamp each leaf of a delta was written at its
-// path with a value that is no object, by one of those origins that count.
-func (s *State) writtenOver(at Stamp, delta Value, counts func(Origin) bool) bool {
-	all := true
+// path with a value that is no object, by one of those origins that count; and by when.
+func (s *State) writtenOver(at Stamp, delta Value, counts func(Origin) bool) (by Stamp, ok bool) {
+	ok = true
 	delta.leaves(func(path []byte, _ Value) {
-		i, ok := s.livePath(string(path))
-		all = all && ok && slices.ContainsFunc(s.live[i].writes, func(w liveWrite) bool {
-			return isBlunt(w) && (Stamp{w.hlc, w.id}).Compare(at) > 0 && counts(w.id.Origin)
-		})
+		var first Stamp
+		if i, found := s.livePath(string(path)); found {
+			for _, w := range s.live[i].writes {
+				stamp := Stamp{w.hlc, w.id}
+				if isBlunt(w) && stamp.Compare(at) > 0 && counts(w.id.Origin) && (first.IsZero() || stamp.Compare(first) < 0) {
+					first = stamp
+				}
+			}
+		}
+		ok = ok && !first.IsZero()
+		if first.Compare(by) > 0 {
+			by = first
+		}
 	})
-	return all
+	return by, ok
 }
 
 // refold folds updates onto what a point has. points are those up to it.

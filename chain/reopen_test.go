@@ -231,3 +231,44 @@ func TestHeadsNote(t *testing.T) {
 	_, err = p.archive.CheckNote(append(note, 0))
 	require.ErrorIs(t, err, chain.ErrCorrupt)
 }
+
+// A store whose states are of version 1 goes on as one that never had any.
+func TestStatesOfVersion1(t *testing.T) {
+	a, b := newForger("a").genesis(), newForger("b").genesisBy("another")
+	for i := range 40 {
+		a.status(10, testSubjects[i%2], fmt.Sprintf(`{"a":%d,"both":{"n":%d}}`, i, i))
+	}
+	first := a.run()
+	b.status(200, testSubjects[0], `{"b":1,"both":{"m":1}}`, fresh(0, a.origin, 3)...)
+	second := b.run()
+	later := a.status(1, testSubjects[0], `{"a":99}`).run()
+	late := b.status(1, testSubjects[0], `{"b":2,"both":{"m":2}}`).run()
+	was, now := newParty(t, "honest", "reader"), newParty(t, "honest", "reader")
+	for _, r := range []*chain.Run{first, second} {
+		was.accept(t, r, 5000)
+		now.accept(t, r, 5000)
+	}
+	var batch chain.Batch
+	it := was.store.Scan([]byte("s"), []byte("t"))
+	for it.Next() {
+		old, err := chain.FirstVersion(string(it.Key()[1:]), it.Value())
+		require.NoError(t, err)
+		require.NotEqual(t, it.Value(), old)
+		batch.Set(it.Key(), old)
+	}
+	require.NoError(t, it.Close())
+	require.Equal(t, 2, batch.Len())
+	require.NoError(t, was.store.Commit(&batch, true))
+	was.open(t)
+	require.Equal(t, now.everything(t, testSubjects), was.everything(t, testSubjects))
+	for _, r := range []*chain.Run{later, late} {
+		was.accept(t, r, 5000)
+		now.accept(t, r, 5000)
+	}
+	require.Equal(t, now.everything(t, testSubjects), was.everything(t, testSubjects))
+	encoded, err := was.store.Get([]byte("s" + testSubjects[0]))
+	require.NoError(t, err)
+	want, err := now.store.Get([]byte("s" + testSubjects[0]))
+	require.NoError(t, err)
+	require.Equal(t, want, encoded, "what was written to since is of the present version")
+}

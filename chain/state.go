@@ -116,6 +116,9 @@ func (s *State) Authorities() []string {
 	return names
 }
 
+// shared reports whether several chains write the subject.
+func (s *State) shared() bool { return len(s.tips) > 1 }
+
 // Clone is a copy that shares nothing that changes.
 func (s *State) Clone() *State {
 	c := *s
@@ -218,7 +221,7 @@ func (s *State) Add(u *Update, authority string, ctx Context) (stale bool, err e
 	switch {
 	case !known:
 		s.tips = slices.Insert(s.tips, i, t)
-	case len(s.tips) > 1: // else nobody else writes it
+	case s.shared():
 		before := own.tip
 		t.before = &before
 		s.tips[i] = t
@@ -242,14 +245,18 @@ func stateDelta(u *Update) (Value, error) {
 }
 
 // fold applies the last delta in stitched order.
-func (s *State) fold(authority string, delta Value) {
+func (s *State) fold(authority string, delta Value) { s.merge(authority, delta, delta) }
+
+// merge applies a delta to the status and one to that of an authority: the same, or parts
+// of one.
+func (s *State) merge(authority string, delta, part Value) {
 	own := s.own(authority)
-	alone := own.same(s.status)
+	alone := own.same(s.status) && len(delta.members) == len(part.members)
 	s.status = Merge(s.status, delta)
 	if alone {
 		*own = s.status // one tree for both, where one authority is all there is
 	} else {
-		*own = Merge(*own, delta)
+		*own = Merge(*own, part)
 	}
 }
 

@@ -141,6 +141,7 @@ func TestDecodeStateRefuses(t *testing.T) {
 		{"a member twice", text("b") + "\x00" + text("f"), text("b") + "\x00" + text("b")},
 		{"a key that is no text", text("a") + text("1") + text("b"), text("\xff") + text("1") + text("b")},
 		{"too many members", "\x04" + text("a"), "\x7f" + text("a")},
+		{"far too many members", text("fleet") + "\x04", text("fleet") + "\xff\xff\xff\xff\x0f"},
 	} {
 		if !bytes.Contains(b, []byte(test.from)) {
 			t.Fatalf("%s: %q is not there", test.name, test.from)
