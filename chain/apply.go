@@ -146,16 +146,20 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 			l.queue(c)
 			break
 		}
-		waiting, err := l.unmet(c, u)
-		if err != nil {
-			return err
-		}
-		if len(waiting) > 0 {
+		if waiting := l.unmet(u); len(waiting) > 0 {
 			l.hold(c, &block{id: u.ID, reason: HeldDependency, waiting: waiting, since: since})
 			break
 		}
 		if l.limit > 0 && u.HLC.Millis() > l.limit && u.ID.Seq > c.admitted {
 			l.hold(c, &block{id: u.ID, reason: HeldClock, since: since})
+			break
+		}
+		waiting, err := l.untimely(c, u)
+		if err != nil {
+			return err
+		}
+		if len(waiting) > 0 {
+			l.hold(c, &block{id: u.ID, reason: HeldDependency, waiting: waiting, since: since})
 			break
 		}
 		if err := l.apply(c, u); err != nil {
@@ -169,20 +173,22 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 	return nil
 }
 
-// unmet are the dependencies that u, which is next of c, waits for: those that are not
-// applied, or where all are those whose time is not below u's. Of an honest update there is
-// none of these, but where the chain that it depends on was forked: then what is
-// here under that ID is not what its author saw, who may not be blamed for it.
-// It goes on once the fork is proved, for the dependency is beyond a freeze then.
-func (l *Ledger) unmet(c *chainState, u *Update) (ids []ID, err error) {
+// unmet are the dependencies of u that are not applied.
+func (l *Ledger) unmet(u *Update) (ids []ID) {
 	for _, id := range u.Deps {
 		if !l.met(id) {
 			ids = append(ids, id)
 		}
 	}
-	if len(ids) > 0 {
-		return ids, nil
-	}
+	return ids
+}
+
+// untimely are the dependencies of u, which is next of c and lacks none, whose time is not
+// below u's. Of an honest update there is none of these, but where the chain that it
+// depends on was forked: then what is here under that ID is not what its author saw, who
+// may not be blamed for it. It goes on once the fork is proved, for the dependency is
+// beyond a freeze then.
+func (l *Ledger) untimely(c *chainState, u *Update) (ids []ID, err error) {
 	for _, id := range u.Deps {
 		if l.Applied(id.Origin).Seq < id.Seq {
 			continue // beyond a freeze
@@ -199,9 +205,12 @@ func (l *Ledger) unmet(c *chainState, u *Update) (ids []ID, err error) {
 }
 
 // timeOf is the time of an update that u, which is next of c, depends on and that is
-// applied. Most are the newest of their chain on u's subject, or the one before, and that
-// state is needed next.
+// applied. Most were applied lately, or are the newest of their chain on u's subject, or
+// the one before, and that state is needed next.
 func (l *Ledger) timeOf(c *chainState, u *Update, id ID) (HLC, error) {
+	if a, ok := l.lately.get(id); ok {
+		return a.hlc, nil
+	}
 	if u.Kind == KindStatus {
 		s, err := l.stateFor(c, u)
 		if err != nil {
@@ -274,6 +283,9 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 	if stale {
 		l.chargeRefold(s)
 	}
+	if s.state.shared() {
+		l.lately.add(appliedLately{tip{u.ID, u.HLC, ctx}, s.state.Subject()})
+	}
 	s.added = append(s.added, u)
 	l.key, l.value = appendIndexKey(l.key[:0], u.Subject, u.Stamp()), entry.append(l.value[:0], u.Stamp())
 	l.putIndex(u.ID, l.key, l.value)
@@ -284,6 +296,9 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 // contextOf finds the contexts of a subject's earlier updates.
 func (l *Ledger) contextOf(subject string) func(ID) (Context, bool, error) {
 	return func(id ID) (Context, bool, error) {
+		if a, ok := l.lately.get(id); ok {
+			return a.context, a.subject == subject, nil
+		}
 		u, err := l.update(id)
 		if err != nil || u.Kind != KindStatus || u.Subject != subject {
 			return nil, false, err

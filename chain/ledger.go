@@ -42,6 +42,7 @@ type Ledger struct {
 	held    int // chains that wait
 	ahead   int // of all chains, in [Update.Cost]
 	states  stateCache
+	lately  lately
 	// key and value are room for what is written or read next.
 	key, value []byte
 	tx         batchState
@@ -145,11 +146,14 @@ func NewLedger(store Store, c Config, now int64) (*Ledger, error) {
 }
 
 // KeepsStates reports whether subjects are kept decoded.
-func (l *Ledger) KeepsStates() bool { return len(l.states.entries) > 0 }
+func (l *Ledger) KeepsStates() bool { return len(l.states.entries)+len(l.lately.places) > 0 }
 
 // SweepStates lets go of the decoded subjects that nothing was written to since it was
-// called last.
-func (l *Ledger) SweepStates() { l.states.sweep() }
+// called last, and of what was applied lately.
+func (l *Ledger) SweepStates() {
+	l.states.sweep()
+	l.lately.clear()
+}
 
 func cacheBytes(n int) int {
 	if n == 0 {

@@ -51,6 +51,29 @@ func TestRule10_TakenBack(t *testing.T) {
 	require.Equal(t, chain.Frontier{f.origin: 2}, p.archive.Clamp(chain.Frontier{f.origin: 4}))
 }
 
+// What an update had seen of what is taken back it has seen no more, whoever depends on
+// it later and though it is not the newest of its chain by then.
+func TestRule10_SeenAndTakenBack(t *testing.T) {
+	trunk, one, other, _, f := forked()
+	g := newForger("dependant").genesis().status(500, "order/1", `{"b":1}`, fresh(0, f.origin, 3)...)
+	for i := range 3 {
+		g.status(1, "order/1", fmt.Sprintf(`{"b":%d}`, i))
+	}
+	seen := g.run()
+	later := newForger("later").genesis().status(900, "order/1", `{"c":1}`, fresh(0, g.origin, 2)...).run()
+	var all []string
+	for _, runs := range [][]*chain.Run{{trunk, one, seen, other, later}, {trunk, one, other, seen, later}} {
+		p := newParty(t, "honest", "reader")
+		for _, r := range runs {
+			_, err := p.take(t, r.Append(nil), 5000)
+			require.NoError(t, err)
+		}
+		require.Equal(t, uint64(6), p.archive.Summary().Updates)
+		all = append(all, p.everything(t, testSubjects)+p.dump(t))
+	}
+	require.Equal(t, all[0], all[1])
+}
+
 // A note of heads that was written before the freeze misses nothing.
 func TestNoteFromBeforeAFreeze(t *testing.T) {
 	trunk, one, other, _, _ := forked()

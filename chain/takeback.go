@@ -119,6 +119,7 @@ func (l *Ledger) takeBack(c *chainState, end Head) error {
 		l.dropAnswer(u)
 	}
 	c.applied = end
+	l.lately.clear() // contexts lose what was seen through what is gone
 	gone := func(u *Update) bool { return u.ID.Origin == end.Origin && u.ID.Seq > end.Seq }
 	for _, subject := range slices.Sorted(maps.Keys(subjects)) {
 		s, err := l.state(subject)
