@@ -18,6 +18,8 @@ func main() {
 		tcpLogFloor,
 		tcpSealFloor,
 		tidingsMemory,
+		tidingsShared,
+		tidingsSharedQueue,
 		natsStream,
 		gossipsubTuned,
 		memberlistTuned,

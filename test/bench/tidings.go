@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ var tidingsDisk = harness.Spec{
 	Synced:     true,
 	Windows:    []int{256, 1024},
 	Publishers: 192,
-	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, true, false) },
+	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, tidingsOptions{durable: true}) },
 }
 
 // The same with the outbox: who publishes does not wait for the sync.
@@ -39,7 +40,9 @@ var tidingsQueue = harness.Spec{
 	Synced:     true,
 	Windows:    []int{256, 1024},
 	Publishers: 192,
-	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, true, true) },
+	Start: func(env harness.Env) (harness.Mesh, error) {
+		return startTidings(env, tidingsOptions{durable: true, queue: true})
+	},
 }
 
 // The same without data directories.
@@ -49,47 +52,76 @@ var tidingsMemory = harness.Spec{
 	Loss:       "none while one node lives",
 	Windows:    []int{256},
 	Publishers: 192,
-	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, false, false) },
+	Start:      func(env harness.Env) (harness.Mesh, error) { return startTidings(env, tidingsOptions{}) },
 }
 
-// subjectsPerNode is how many subjects each node writes, in turn. Each subject
-// has one writer, as most status does.
+// Subjects that all nodes write, each a member of its own: as orders, of which the
+// warehouse, the fleet and the payments speak.
+var tidingsShared = harness.Spec{
+	Name:       "tidings-shared",
+	Durable:    tidingsDisk.Durable,
+	Loss:       "none",
+	Synced:     true,
+	Windows:    []int{256, 1024},
+	Publishers: 192,
+	Start: func(env harness.Env) (harness.Mesh, error) {
+		return startTidings(env, tidingsOptions{durable: true, shared: true})
+	},
+}
+
+// The same with the outbox.
+var tidingsSharedQueue = harness.Spec{
+	Name:       "tidings-shared-queue",
+	Durable:    tidingsQueue.Durable,
+	Loss:       "none of what is acknowledged",
+	Synced:     true,
+	Windows:    []int{256, 1024},
+	Publishers: 192,
+	Start: func(env harness.Env) (harness.Mesh, error) {
+		return startTidings(env, tidingsOptions{durable: true, queue: true, shared: true})
+	},
+}
+
+// subjectsPerNode is how many subjects there are for each node, which are written in
+// turn. Each has one writer, unless they are shared: then all write all of them.
 const subjectsPerNode = 16
 
+type tidingsOptions struct{ durable, queue, shared bool }
+
 type tidingsMesh struct {
+	tidingsOptions
 	ctx      context.Context
 	stop     context.CancelFunc
 	nodes    []*node.Node
 	metrics  []*prometheus.Registry
 	subjects [][]string
 	turn     []atomic.Uint64
-	queue    bool
 	cpu      time.Duration // of the process, when the mesh was whole
 	feeds    sync.WaitGroup
 }
 
-func startTidings(env harness.Env, durable, queue bool) (harness.Mesh, error) {
+func startTidings(env harness.Env, o tidingsOptions) (harness.Mesh, error) {
 	ctx, stop := context.WithCancel(context.Background())
-	m := &tidingsMesh{ctx: ctx, stop: stop, turn: make([]atomic.Uint64, env.N), queue: queue}
-	if err := m.open(env, durable); err != nil {
+	m := &tidingsMesh{tidingsOptions: o, ctx: ctx, stop: stop, turn: make([]atomic.Uint64, env.N)}
+	if err := m.open(env); err != nil {
 		m.Close()
 		return nil, err
 	}
 	m.cpu = harness.CPUTime()
 	for i, n := range m.nodes {
-		m.feeds.Go(func() { follow(ctx, i, n, env.Deliver) })
+		m.feeds.Go(func() { m.follow(i, n, env.Deliver) })
 	}
 	return m, nil
 }
 
 // open starts the nodes, one after the other as a fleet would not: all of them
 // join through the first.
-func (m *tidingsMesh) open(env harness.Env, durable bool) error {
+func (m *tidingsMesh) open(env harness.Env) error {
 	var join []string
 	for i := range env.N {
 		name := fmt.Sprintf("bench-%02d", i)
 		c := node.Config{Name: name, Authority: fmt.Sprintf("service-%02d", i), Bind: "127.0.0.1:0", Join: join}
-		if durable {
+		if m.durable {
 			c.DataDir = filepath.Join(env.Dir, name)
 		}
 		registry := prometheus.NewRegistry()
@@ -102,16 +134,26 @@ func (m *tidingsMesh) open(env harness.Env, durable bool) error {
 		if i == 0 {
 			join = []string{n.Addr()}
 		}
-		var subjects []string
-		for s := range subjectsPerNode {
-			subjects = append(subjects, fmt.Sprintf("status/%02d/%02d", i, s))
-		}
-		m.subjects = append(m.subjects, subjects)
+		m.subjects = append(m.subjects, m.subjectsOf(i, env.N))
 	}
 	if err := waitFor(30*time.Second, func() bool { return m.missing() == "" }); err != nil {
 		return fmt.Errorf("%w: %s", err, m.missing())
 	}
 	return nil
+}
+
+// subjectsOf are the subjects that node i of n writes. Shared ones each node begins at
+// another place.
+func (m *tidingsMesh) subjectsOf(i, n int) (subjects []string) {
+	first, number := i*subjectsPerNode, subjectsPerNode
+	if m.shared {
+		number *= n
+	}
+	for s := range number {
+		s = (first + s) % (n * subjectsPerNode)
+		subjects = append(subjects, fmt.Sprintf("status/%02d/%02d", s/subjectsPerNode, s%subjectsPerNode))
+	}
+	return subjects
 }
 
 // missing says what the mesh still lacks to be whole, empty if nothing.
@@ -139,23 +181,30 @@ func alive(n *node.Node) int {
 }
 
 // follow consumes a node's feed.
-func follow(ctx context.Context, i int, n *node.Node, deliver harness.Deliver) {
-	for batch, err := range n.Changes(ctx) {
+func (m *tidingsMesh) follow(i int, n *node.Node, deliver harness.Deliver) {
+	for batch, err := range n.Changes(m.ctx) {
 		if err != nil {
-			if ctx.Err() == nil {
+			if m.ctx.Err() == nil {
 				fmt.Fprintf(os.Stderr, "feed of node %d: %v\n", i, err)
 			}
 			return
 		}
 		for _, u := range batch.Updates {
-			deliver(i, u.Delta)
+			payload := []byte(u.Delta)
+			if m.shared {
+				payload = payload[bytes.IndexByte(payload, ':')+1 : len(payload)-1]
+			}
+			deliver(i, payload)
 		}
 	}
 }
 
 func (m *tidingsMesh) Publish(i int, payload []byte) error {
 	turn := m.turn[i].Add(1)
-	draft := node.Draft{Subject: m.subjects[i][turn%subjectsPerNode], Delta: payload}
+	draft := node.Draft{Subject: m.subjects[i][turn%uint64(len(m.subjects[i]))], Delta: payload}
+	if m.shared {
+		draft.Delta = fmt.Appendf(nil, `{"service-%02d":%s}`, i, payload)
+	}
 	if m.queue {
 		_, err := m.nodes[i].Enqueue(m.ctx, draft)
 		if !errors.Is(err, node.ErrBusy) {
