@@ -207,14 +207,15 @@ func (s *State) Add(u *Update, authority string, ctx Context) (stale bool, err e
 		return s.stale, err
 	}
 	switch {
-	case s.stale || u.Stamp().Compare(s.Last()) < 0 && !s.foldLate(u.Stamp(), authority, delta):
+	case !s.stale && u.Stamp().Compare(s.Last()) > 0:
+		s.fold(authority, delta)
+		s.notePoint(u.Stamp(), s.updates+1)
+	case !s.stale && s.foldLate(u.Stamp(), authority, delta):
+	default:
 		if !s.stale || u.Stamp().Compare(s.late) < 0 {
 			s.stale, s.late = true, u.Stamp()
 		}
 		s.fold(authority, valueEmpty) // it is one of the subject's authorities
-	case u.Stamp().Compare(s.Last()) > 0:
-		s.fold(authority, delta)
-		s.notePoint(u.Stamp(), s.updates+1)
 	}
 	t := stateTip{tip: tip{u.ID, u.HLC, ctx}, hash: u.Hash, authority: authority}
 	_, t.hops = contextNews(u, ctx, own)
