@@ -146,20 +146,13 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 			l.queue(c)
 			break
 		}
-		if waiting := l.unmet(u); len(waiting) > 0 {
-			l.hold(c, &block{id: u.ID, reason: HeldDependency, waiting: waiting, since: since})
-			break
-		}
-		if l.limit > 0 && u.HLC.Millis() > l.limit && u.ID.Seq > c.admitted {
-			l.hold(c, &block{id: u.ID, reason: HeldClock, since: since})
-			break
-		}
-		waiting, err := l.untimely(c, u)
+		b, err := l.waits(c, u)
 		if err != nil {
 			return err
 		}
-		if len(waiting) > 0 {
-			l.hold(c, &block{id: u.ID, reason: HeldDependency, waiting: waiting, since: since})
+		if b != nil {
+			b.since = since
+			l.hold(c, b)
 			break
 		}
 		if err := l.apply(c, u); err != nil {
@@ -171,6 +164,22 @@ func (l *Ledger) applyChain(c *chainState, now int64) error {
 		l.wake(c)
 	}
 	return nil
+}
+
+// waits is why u, which is next of c, has to wait, nil if it need not. What it costs to
+// find comes last.
+func (l *Ledger) waits(c *chainState, u *Update) (*block, error) {
+	if ids := l.unmet(u); len(ids) > 0 {
+		return &block{id: u.ID, reason: HeldDependency, waiting: ids}, nil
+	}
+	if l.limit > 0 && u.HLC.Millis() > l.limit && u.ID.Seq > c.admitted {
+		return &block{id: u.ID, reason: HeldClock}, nil
+	}
+	ids, err := l.untimely(c, u)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	return &block{id: u.ID, reason: HeldDependency, waiting: ids}, nil
 }
 
 // unmet are the dependencies of u that are not applied.

@@ -98,5 +98,12 @@ func (s Stamp) Compare(other Stamp) int {
 	return s.ID.Compare(other.ID)
 }
 
+func (s Stamp) later(other Stamp) Stamp {
+	if s.Compare(other) < 0 {
+		return other
+	}
+	return s
+}
+
 // IsZero reports whether s is the place before every update.
 func (s Stamp) IsZero() bool { return s == Stamp{} }

@@ -145,7 +145,7 @@ func NewLedger(store Store, c Config, now int64) (*Ledger, error) {
 	return l, nil
 }
 
-// KeepsStates reports whether subjects are kept decoded.
+// KeepsStates reports whether there is anything that SweepStates may let go of.
 func (l *Ledger) KeepsStates() bool { return len(l.states.entries)+len(l.lately.places) > 0 }
 
 // SweepStates lets go of the decoded subjects that nothing was written to since it was

@@ -97,9 +97,7 @@ func (s *State) foldLate(at Stamp, authority string, delta Value) bool {
 		if !ok {
 			return false
 		}
-		if byAny.Compare(over) > 0 {
-			over = byAny
-		}
+		over = over.later(byAny)
 		if newest.Compare(at) < 0 {
 			own = append(own, m)
 			continue
@@ -108,9 +106,7 @@ func (s *State) foldLate(at Stamp, authority string, delta Value) bool {
 		if !ok {
 			return false
 		}
-		if byOwn.Compare(over) > 0 {
-			over = byOwn
-		}
+		over = over.later(byOwn)
 	}
 	status, part := Value{kind: valueObject, members: all}, Value{kind: valueObject, members: own}
 	s.merge(authority, status, part)
@@ -163,9 +159,7 @@ func (s *State) writtenOver(at Stamp, delta Value, counts func(Origin) bool) (by
 			}
 		}
 		ok = ok && !first.IsZero()
-		if first.Compare(by) > 0 {
-			by = first
-		}
+		by = by.later(first)
 	})
 	return by, ok
 }

@@ -192,6 +192,24 @@ func (a *agent) status(path string) int {
 
 func (a *agent) ready() bool { return a.status("/readyz") == http.StatusOK }
 
+// show logs what the agent says of itself and the mesh.
+func (a *agent) show() {
+	a.t.Helper()
+	for _, path := range []string{"/readyz", "/v1/mesh"} {
+		resp, err := a.client.Get(a.url(path))
+		if err != nil {
+			a.t.Logf("%s: %s: %v", a.name, path, err)
+			continue
+		}
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<10))
+		resp.Body.Close()
+		if err != nil {
+			body = fmt.Append(body, " ", err)
+		}
+		a.t.Logf("%s: %s: %s %s", a.name, path, resp.Status, body)
+	}
+}
+
 // until waits for a condition that depends on other processes. Where it does not come
 // about, the agents that it is about are shown.
 func until(t *testing.T, within time.Duration, what string, ok func() bool, about ...*agent) {

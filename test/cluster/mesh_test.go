@@ -75,21 +75,6 @@ func converged(t *testing.T, within time.Duration, agents ...*agent) {
 	}, agents...)
 }
 
-// show logs what an agent says of itself and the mesh.
-func (a *agent) show() {
-	a.t.Helper()
-	for _, path := range []string{"/readyz", "/v1/mesh"} {
-		resp, err := a.client.Get(a.url(path))
-		if err != nil {
-			a.t.Logf("%s: %s: %v", a.name, path, err)
-			continue
-		}
-		body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<10))
-		resp.Body.Close()
-		a.t.Logf("%s: %s: %s %s (%v)", a.name, path, resp.Status, body, err)
-	}
-}
-
 func (a *agent) raw(t *testing.T, path string) (etag, body string) {
 	t.Helper()
 	resp, err := a.client.Get(a.url(path))
