@@ -24,7 +24,32 @@ func (c Context) seq(o Origin) Seq {
 }
 
 func (c Context) find(o Origin) (int, bool) {
-	return slices.BinarySearchFunc(c, o, func(id ID, o Origin) int { return id.Origin.Compare(o) })
+	from, to := 0, len(c)
+	for from < to {
+		mid := int(uint(from+to) >> 1)
+		switch order := c[mid].Origin.Compare(o); {
+		case order == 0:
+			return mid, true
+		case order < 0:
+			from = mid + 1
+		default:
+			to = mid
+		}
+	}
+	return from, false
+}
+
+// eachNew calls yield for each ID of c that has not been seen by old, but those of one
+// origin.
+func (c Context) eachNew(old Context, but Origin, yield func(ID)) {
+	for _, id := range c {
+		for len(old) > 0 && old[0].Origin.Compare(id.Origin) < 0 {
+			old = old[1:]
+		}
+		if id.Origin != but && (len(old) == 0 || old[0].Origin != id.Origin || old[0].Seq < id.Seq) {
+			yield(id)
+		}
+	}
 }
 
 // With is c with one more update.
@@ -45,25 +70,73 @@ func (c Context) With(id ID) Context {
 // Join is what has been seen by either. It is one of the two where that has
 // seen all.
 func (c Context) Join(other Context) Context {
-	switch {
-	case c.includes(other):
-		return c
-	case other.includes(c):
-		return other
+	g := gathered{seen: c}
+	g.add(other)
+	return g.seen
+}
+
+// gathered is what several contexts have seen. It is copied once, where none of the first
+// ones includes the others.
+type gathered struct {
+	seen   Context
+	copied bool
+}
+
+func (g *gathered) add(other Context) {
+	if !g.copied {
+		switch {
+		case g.seen.includes(other):
+			return
+		case other.includes(g.seen):
+			g.seen = other
+			return
+		}
+		g.seen, g.copied = append(make(Context, 0, max(len(g.seen), len(other))+1), g.seen...), true
 	}
-	out := make(Context, 0, len(c)+len(other))
-	for len(c) > 0 && len(other) > 0 {
-		switch o := c[0].Origin.Compare(other[0].Origin); {
-		case o < 0:
-			out, c = append(out, c[0]), c[1:]
-		case o > 0:
-			out, other = append(out, other[0]), other[1:]
-		default:
-			out = append(out, ID{c[0].Origin, max(c[0].Seq, other[0].Seq)})
-			c, other = c[1:], other[1:]
+	i, fresh := 0, 0 // origins of other alone
+	for _, id := range other {
+		for i < len(g.seen) && g.seen[i].Origin != id.Origin && g.seen[i].Origin.Compare(id.Origin) < 0 {
+			i++
+		}
+		if i < len(g.seen) && g.seen[i].Origin == id.Origin {
+			g.seen[i].Seq = max(g.seen[i].Seq, id.Seq)
+		} else {
+			fresh++
 		}
 	}
-	return append(append(out, c...), other...)
+	if fresh > 0 {
+		g.insert(other, fresh)
+	}
+}
+
+// insert adds the IDs of other whose origins are not there yet, of which there are so many,
+// from the end on.
+func (g *gathered) insert(other Context, fresh int) {
+	from := len(g.seen) - 1
+	g.seen = append(g.seen, other[:fresh]...) // room for so many
+	for to, i := len(g.seen)-1, len(other)-1; i >= 0; to-- {
+		switch {
+		case from >= 0 && g.seen[from].Origin.Compare(other[i].Origin) > 0:
+			g.seen[to] = g.seen[from]
+			from--
+		case from >= 0 && g.seen[from].Origin == other[i].Origin:
+			g.seen[to] = g.seen[from]
+			from--
+			i--
+		default:
+			g.seen[to] = other[i]
+			i--
+		}
+	}
+}
+
+// with is all of it and one more update. It takes no more then.
+func (g *gathered) with(id ID) Context {
+	if !g.copied {
+		return g.seen.With(id)
+	}
+	g.add(Context{id})
+	return g.seen
 }
 
 // includes reports whether c has seen all that other has.
@@ -103,31 +176,27 @@ func contextEntryOf(u *Update, ctx Context, own *stateTip) (e contextEntry) {
 	if hops > 0 {
 		e.hops, e.prev = hops, Stamp{own.hlc, own.id}
 	}
-	if news > 0 {
-		e.other = make(Context, 0, news)
+	if news == 0 {
+		return e
 	}
-	for _, id := range ctx {
-		if id.Origin != u.ID.Origin && (hops == 0 || !own.context.Covers(id)) {
-			e.other = append(e.other, id)
-		}
+	e.other = make(Context, 0, news)
+	var old Context
+	if hops > 0 {
+		old = own.context
 	}
+	ctx.eachNew(old, u.ID.Origin, func(id ID) { e.other = append(e.other, id) })
 	return e
 }
 
-// contextNews is how many IDs are stored of the context of u, and after how many
-// hops it is whole, 0 where it is stored whole.
+// contextNews is how many IDs are stored of the context of u, which names u itself, and
+// after how many hops it is whole, 0 where it is stored whole.
 func contextNews(u *Update, ctx Context, own *stateTip) (news, hops int) {
-	others := 0
-	for _, id := range ctx {
-		if id.Origin == u.ID.Origin {
-			continue
-		}
-		others++
-		if own != nil && !own.context.Covers(id) {
-			news++
-		}
+	others := len(ctx) - 1 // the update itself is in it
+	if own == nil || own.hops >= contextHops {
+		return others, 0
 	}
-	if own == nil || own.hops >= contextHops || news >= len(ctx)-1 {
+	ctx.eachNew(own.context, u.ID.Origin, func(ID) { news++ })
+	if news >= others {
 		return others, 0
 	}
 	return news, own.hops + 1

@@ -29,23 +29,32 @@ func TestContextJoin(t *testing.T) {
 		joined := a.Join(b)
 		one := ID{modelOrigin(rapid.IntRange(0, 4).Draw(t, "origin")), Seq(rapid.IntRange(1, 5).Draw(t, "seq"))}
 		with := a.With(one)
+		c := modelContext().Draw(t, "c")
+		beforeC := slices.Clone(c)
+		g := gathered{seen: a}
+		g.add(b)
+		g.add(c)
+		all := g.with(one)
 		for i := range 5 {
 			for seq := range Seq(6) {
 				id := ID{modelOrigin(i), seq + 1}
 				if joined.Covers(id) != (a.Covers(id) || b.Covers(id)) {
 					t.Fatalf("join of %v and %v: %v", a, b, joined)
 				}
+				if all.Covers(id) != (a.Covers(id) || b.Covers(id) || c.Covers(id) || (id.Origin == one.Origin && id.Seq <= one.Seq)) {
+					t.Fatalf("%v, %v, %v and %v: %v", a, b, c, one, all)
+				}
 				if with.Covers(id) != (a.Covers(id) || (id.Origin == one.Origin && id.Seq <= one.Seq)) {
 					t.Fatalf("%v with %v: %v", a, one, with)
 				}
 			}
 		}
-		for _, c := range []Context{joined, with} {
+		for _, c := range []Context{joined, with, all} {
 			if !slices.IsSortedFunc(c, func(a, b ID) int { return a.Origin.Compare(b.Origin) }) {
 				t.Fatalf("%v is not sorted", c)
 			}
 		}
-		if !slices.Equal(a, beforeA) || !slices.Equal(b, beforeB) {
+		if !slices.Equal(a, beforeA) || !slices.Equal(b, beforeB) || !slices.Equal(c, beforeC) {
 			t.Fatal("an argument was changed")
 		}
 	})

@@ -21,17 +21,17 @@ func (s *State) Context(u *Update, earlier func(ID) (Context, bool, error)) (Con
 }
 
 func (s *State) context(u *Update, earlier func(ID) (Context, bool, error)) (Context, contextEntry, error) {
-	var seen Context
+	var all gathered
 	var own *stateTip
 	if i, ok := s.tip(u.ID.Origin); ok {
 		own = &s.tips[i]
-		seen = own.context
+		all.seen = own.context
 	}
 	if err := s.follows(u, own); err != nil {
 		return nil, contextEntry{}, err
 	}
 	for _, id := range u.Deps {
-		if seen.Covers(id) {
+		if all.seen.Covers(id) {
 			// If it is of this subject, all that it had seen is covered too.
 			continue
 		}
@@ -39,7 +39,7 @@ func (s *State) context(u *Update, earlier func(ID) (Context, bool, error)) (Con
 			continue // not of this subject, or not applied
 		}
 		if t, ok := s.tipOf(id); ok {
-			seen = seen.Join(t.context)
+			all.add(t.context)
 			continue
 		}
 		ctx, ok, err := earlier(id)
@@ -47,10 +47,10 @@ func (s *State) context(u *Update, earlier func(ID) (Context, bool, error)) (Con
 			return nil, contextEntry{}, fmt.Errorf("context of %s: %w", id, err)
 		}
 		if ok {
-			seen = seen.Join(ctx)
+			all.add(ctx)
 		}
 	}
-	ctx := seen.With(u.ID)
+	ctx := all.with(u.ID)
 	return ctx, contextEntryOf(u, ctx, own), nil
 }
 
