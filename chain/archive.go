@@ -312,15 +312,12 @@ func (a *Archive) View(ctx context.Context, subject string) (*State, error) {
 
 // view reads the state of a subject, and whether it is published.
 func (a *Archive) view(subject string) (s *State, ok bool, err error) {
-	b, err := a.store.Get(appendSubjectKey(nil, keyState, subject))
+	s, _, err = readState(a.store, subject)
 	if err != nil {
 		return nil, false, err
 	}
-	if b == nil {
+	if s == nil {
 		return nil, false, fmt.Errorf("subject %q: %w", subject, ErrNotFound)
-	}
-	if s, err = DecodeState(subject, b); err != nil {
-		return nil, false, err
 	}
 	return s, s.within(a.Frontier()), nil
 }
@@ -365,11 +362,16 @@ func (a *Archive) Subjects(ctx context.Context, p Prefix, from string) iter.Seq2
 			if !p.Contains(subject) {
 				continue
 			}
-			s, err := DecodeState(subject, append([]byte(nil), it.Value()...))
-			if err == nil {
-				if !s.within(a.Frontier()) {
-					s, err = a.View(ctx, subject)
-				}
+			var s *State
+			var err error
+			if !storedLags(it.Value()) {
+				s, err = DecodeState(subject, append([]byte(nil), it.Value()...))
+			}
+			if err == nil && (s == nil || !s.within(a.Frontier())) {
+				s, err = a.View(ctx, subject)
+			}
+			if errors.Is(err, ErrNotFound) {
+				continue // it was taken back since
 			}
 			if !yield(s, err) || err != nil {
 				break

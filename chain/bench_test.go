@@ -236,6 +236,8 @@ func TestAnUpdateIsSmall(t *testing.T) {
 	require.Less(t, over, 18.5)
 
 	p := newParty(t, "reader", "reader")
+	p.late = true
+	p.open(t)
 	keys, bytes, deltas := 0, 0, 0
 	for i, r := range runs {
 		_, err := p.ledger.Accept(wireCopy(t, r, public(testKey("writer"))), 2_000_000)

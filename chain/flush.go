@@ -34,12 +34,14 @@ type ownUpdate struct {
 
 // stagedState is a subject that the batch touches.
 type stagedState struct {
-	state *State
-	size  int       // of its encoding in the store
-	fresh bool      // the store has none of it
-	added []*Update // in this batch
+	state  *State
+	stored storedState
+	fresh  bool      // the store has none of it
+	added  []*Update // in this batch, as they were applied
 	// toFold is how many updates the batch was charged with for folding it anew.
 	toFold uint64
+	// refolded: added to the state before, in this order, they have it wait for a refold.
+	refolded bool
 	// rebuilt: updates were taken back.
 	rebuilt bool
 }
@@ -214,8 +216,8 @@ func (l *Ledger) state(subject string) (*stagedState, error) {
 func (l *Ledger) stagedOrKept(subject string) *stagedState {
 	s := l.tx.states[subject]
 	if s == nil {
-		if state, size := l.states.get(subject); state != nil {
-			s = &stagedState{state: state, size: size}
+		if state, stored := l.states.get(subject); state != nil {
+			s = &stagedState{state: state, stored: stored}
 			l.tx.states[subject] = s
 		}
 	}
@@ -231,20 +233,13 @@ func (l *Ledger) stage(subject string) *stagedState {
 
 // read reads the state of its subject.
 func (s *stagedState) read(store Reader) error {
-	subject := s.state.Subject()
-	b, err := store.Get(appendSubjectKey(nil, keyState, subject))
+	state, stored, err := readState(store, s.state.Subject())
 	if err != nil {
 		return err
 	}
-	s.size = len(b)
-	if s.fresh = b == nil; s.fresh {
-		return nil
+	if s.fresh = state == nil; !s.fresh {
+		s.state, s.stored = state, stored
 	}
-	state, err := DecodeState(subject, b)
-	if err != nil {
-		return err
-	}
-	s.state = state
 	return nil
 }
 
@@ -260,6 +255,7 @@ func (l *Ledger) fresh(subject string) (*stagedState, error) {
 // refold folds the status of a subject anew, from the updates that the store
 // has and those of this batch, in stitched order.
 func (l *Ledger) refold(s *stagedState) error {
+	s.refolded = true
 	subject := s.state.Subject()
 	after, _ := s.state.LateAfter()
 	var err error
@@ -287,14 +283,14 @@ func (l *Ledger) base(subject string) (*State, error) {
 	return DecodeState(subject, b)
 }
 
-// flushStates writes each touched subject once.
+// flushStates writes each touched subject once, or what its state lacks.
 func (l *Ledger) flushStates() error {
 	for _, subject := range slices.Sorted(maps.Keys(l.tx.states)) {
 		s := l.tx.states[subject]
 		switch {
 		case len(s.added) == 0 && !s.rebuilt:
 			if !s.fresh {
-				l.states.put(s.state, s.size)
+				l.states.put(s.state, s.stored)
 			}
 			continue
 		case s.state.Updates() == 0: // all of it was taken back
@@ -303,6 +299,7 @@ func (l *Ledger) flushStates() error {
 			if !s.fresh {
 				l.subjects--
 				l.drop(appendSubjectKey(nil, keyState, subject))
+				l.drop(appendSubjectKey(nil, keyLag, subject))
 			}
 			continue
 		case s.state.Stale():
@@ -313,10 +310,9 @@ func (l *Ledger) flushStates() error {
 		if s.fresh {
 			l.subjects++
 		}
-		l.key, l.value = appendSubjectKey(l.key[:0], keyState, subject), s.state.Append(l.value[:0])
-		l.tx.batch.Set(l.key, l.value)
+		l.writeState(s)
 		l.tx.effects.Subjects = append(l.tx.effects.Subjects, subject)
-		l.states.put(s.state, len(l.value))
+		l.states.put(s.state, s.stored)
 	}
 	return nil
 }

@@ -83,6 +83,8 @@ func TestFormatExamples(t *testing.T) {
 	}
 	next := &Update{ID: ID{run.Origin, 4}, HLC: updates[2].HLC + 1}
 	state, index := exampleState(t, updates, other, next)
+	lagging := storedState{size: lagFrom, tips: len(state.tips), lags: true}
+	require.True(t, lagging.lag(state, []*Update{next}))
 	examples := []struct{ name, text string }{
 		{"origin", run.Origin.String()},
 		{"header of the genesis", hex.EncodeToString(run.Entries[0].Header)},
@@ -100,6 +102,7 @@ func TestFormatExamples(t *testing.T) {
 		{"freeze after seq 2, by a fork at seq 3", hex.EncodeToString(fork.Append(nil))},
 		{"freeze after seq 3, by a seal of the chain's own key", hex.EncodeToString(seal.Append(nil))},
 		{"cursor at seq 300 of the other, told that the chain was ended after seq 0", told.String()},
+		{"what the state lacks once seq 4 is applied, if it lags", hex.EncodeToString(lagging.lacks)},
 	}
 	var b strings.Builder
 	for _, e := range examples {

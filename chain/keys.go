@@ -15,6 +15,7 @@ import (
 //	u ORIGIN seq(8)                 update: absolute time, deps and hash, then its entry
 //	i SUBJECT 00 hlc(8) ORIGIN seq(8)  index of a subject's updates in stitched order: its context
 //	s SUBJECT                       the subject's State
+//	l SUBJECT                       which updates that State lacks
 //	b SUBJECT                       the State that a refold begins with, folded below the floors
 //	k key(16)                       idempotency key: what it was answered
 //	x millis(8) key(16)             the same by age
@@ -28,6 +29,7 @@ const (
 	keyUpdate  = 'u'
 	keyIndex   = 'i'
 	keyState   = 's'
+	keyLag     = 'l'
 	keyBase    = 'b'
 	keyTag     = 'k'
 	keyTagAge  = 'x'
@@ -44,7 +46,7 @@ func KeepsKey(key []byte, get func([]byte) ([]byte, error)) (bool, error) {
 	switch key[0] {
 	case keyTag, keyTagAge, keyPrivate:
 		return false, nil
-	case keyIndex, keyState, keyChain, keyTable, keyAnswer:
+	case keyIndex, keyState, keyLag, keyChain, keyTable, keyAnswer:
 		taken, err := get([]byte{keyTaken})
 		return taken == nil, err
 	}

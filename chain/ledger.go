@@ -42,7 +42,9 @@ type Ledger struct {
 	held    int // chains that wait
 	ahead   int // of all chains, in [Update.Cost]
 	states  stateCache
-	lately  lately
+	// Which states lag: see statelag.go.
+	lagFrom, lagAfter int
+	lately            lately
 	// key and value are room for what is written or read next.
 	key, value []byte
 	tx         batchState
@@ -108,7 +110,7 @@ type Config struct {
 	// get in by it.
 	Limit int64
 	// CacheBytes bounds the decoded subjects that are kept for the batches after;
-	// 0 is 24 MiB. One that is kept saves a read and a decode for its next update.
+	// 0 is 24 MiB. One that is kept saves what it takes to read it for its next update.
 	CacheBytes int
 }
 
@@ -127,6 +129,7 @@ func NewLedger(store Store, c Config, now int64) (*Ledger, error) {
 		most:    maxApply,
 		tx:      newBatchState(),
 		states:  newStateCache(cacheBytes(c.CacheBytes)),
+		lagFrom: lagFrom, lagAfter: lagAfter,
 		genesis: Genesis{
 			Key:  c.Key.Public().(ed25519.PublicKey),
 			Node: c.Node, Authority: c.Authority, Zone: c.Zone, Predecessor: c.Predecessor,

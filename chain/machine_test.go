@@ -26,6 +26,7 @@ type machine struct {
 	last    chain.Frontier
 	waits   bool // something is not flushed
 	own     int  // runs of the ledger itself that are in the pool
+	lagged  int  // states that lacked updates when they were looked at
 }
 
 func newMachine(t *rapid.T) *machine {
@@ -278,6 +279,12 @@ func (m *machine) Check(t *rapid.T) {
 	}
 	require.Equal(t, sync.Hash(), l.SyncRoot())
 	require.Equal(t, root.Hash(), l.Root())
+	for state, err := range m.p.archive.Subjects(context.Background(), "", "") {
+		require.NoError(t, err)
+		if m.p.readBack(t, state.Subject()) > 0 {
+			m.lagged++
+		}
+	}
 	for name, n := range l.Sizes() {
 		switch {
 		case strings.HasPrefix(name, "batch"), name == "changed":
@@ -366,8 +373,10 @@ func (m *machine) contiguous(t *rapid.T) {
 }
 
 func TestLedgerMachine(t *testing.T) {
+	lagged := 0
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMachine(t)
+		defer func() { lagged += m.lagged }()
 		t.Repeat(map[string]func(*rapid.T){
 			"append": m.Append, "peer": m.Peer, "mallory": m.Mallory, "accept": m.Accept, "accept more": m.Accept,
 			"serve": m.Serve, "flush": m.Flush, "open": m.Open, "limit": m.Limit, "": m.Check,
@@ -405,6 +414,7 @@ func TestLedgerMachine(t *testing.T) {
 		show(true) // what was a gap before
 		require.Equal(t, m.p.everything(t, testSubjects), q.everything(t, testSubjects))
 	})
+	require.Positive(t, lagged)
 }
 
 // What a ledger keeps in memory does not grow with updates: neither on the own

@@ -244,6 +244,9 @@ func TestStatesOfVersion1(t *testing.T) {
 	later := a.status(1, testSubjects[0], `{"a":99}`).run()
 	late := b.status(1, testSubjects[0], `{"b":2,"both":{"m":2}}`).run()
 	was, now := newParty(t, "honest", "reader"), newParty(t, "honest", "reader")
+	was.late, now.late = true, true // states of version 1 never lagged
+	was.open(t)
+	now.open(t)
 	for _, r := range []*chain.Run{first, second} {
 		was.accept(t, r, 5000)
 		now.accept(t, r, 5000)

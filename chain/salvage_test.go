@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -85,11 +84,6 @@ func worn(t *rapid.T) (p *party, runs []*chain.Run, names []chain.Origin) {
 	p.ledger.PutPrivate("place", []byte("somewhere"))
 	p.flush(t, 5000)
 	return p, append(runs, p.runs...), names
-}
-
-// dumpBut is a dump without the keys of some kinds.
-func dumpBut(t storetest.T, s chain.Store, kinds string) []string {
-	return slices.DeleteFunc(storetest.Dump(t, s, nil, nil), func(line string) bool { return strings.ContainsRune(kinds, rune(line[0])) })
 }
 
 // salvaged is a party with the same key on what could be salvaged.

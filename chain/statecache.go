@@ -13,8 +13,8 @@ type stateCache struct {
 
 type cachedState struct {
 	state   *State
-	encoded int // bytes
-	size    int
+	stored  storedState
+	size    int  // bytes
 	written bool // since the last sweep
 }
 
@@ -22,14 +22,14 @@ func newStateCache(most int) stateCache {
 	return stateCache{most: most, places: map[string]int{}, random: 1}
 }
 
-// get returns a state with the size of its encoding, nil if it is not there. Who
+// get returns a state with what the store has of it, nil if it is not there. Who
 // changes it puts it back, or removes it.
-func (c *stateCache) get(subject string) (*State, int) {
+func (c *stateCache) get(subject string) (*State, storedState) {
 	i, ok := c.places[subject]
 	if !ok {
-		return nil, 0
+		return nil, storedState{}
 	}
-	return c.entries[i].state, c.entries[i].encoded
+	return c.entries[i].state, c.entries[i].stored
 }
 
 // remove forgets a state, if it is there.
@@ -50,13 +50,12 @@ func (c *stateCache) drop(i int) {
 	c.entries = c.entries[:last]
 }
 
-// put keeps a state, unless it is larger than all may be. encoded is the size of its
-// encoding.
-func (c *stateCache) put(s *State, encoded int) {
-	size := s.memory(encoded)
+// put keeps a state, unless it is larger than all may be, with what the store has of it.
+func (c *stateCache) put(s *State, stored storedState) {
+	size := s.memory(stored.size+stored.bytes) + cap(stored.lacks)
 	if i, ok := c.places[s.Subject()]; ok && size <= c.entries[i].size {
 		c.size -= c.entries[i].size - size
-		c.entries[i] = cachedState{s, encoded, size, true}
+		c.entries[i] = cachedState{s, stored, size, true}
 		return
 	}
 	c.remove(s.Subject())
@@ -67,7 +66,7 @@ func (c *stateCache) put(s *State, encoded int) {
 		c.drop(c.any())
 	}
 	c.places[s.Subject()] = len(c.entries)
-	c.entries = append(c.entries, cachedState{s, encoded, size, true})
+	c.entries = append(c.entries, cachedState{s, stored, size, true})
 	c.size += size
 }
 

@@ -51,7 +51,7 @@ func TestStateMemory(t *testing.T) {
 					require.NoError(t, err)
 					s = decoded
 				}
-				cache.put(s, len(encoded))
+				cache.put(s, storedState{size: len(encoded)})
 			}
 			real := heapInUse() - before
 			t.Logf("%d bytes, taken for %d", real/subjects, cache.size/subjects)
@@ -88,12 +88,12 @@ func TestStateCacheInTurns(t *testing.T) {
 		found := 0
 		for i := range 20 * subjects {
 			s := states[i%subjects]
-			if kept, encoded := cache.get(s.Subject()); kept != nil && i >= 10*subjects {
+			if kept, stored := cache.get(s.Subject()); kept != nil && i >= 10*subjects {
 				require.Same(t, s, kept)
-				require.Equal(t, 100, encoded)
+				require.Equal(t, 100, stored.size)
 				found++
 			}
-			cache.put(s, 100)
+			cache.put(s, storedState{size: 100})
 			require.LessOrEqual(t, cache.size, cache.most)
 			require.Equal(t, len(cache.entries), len(cache.places))
 		}
@@ -108,15 +108,15 @@ func TestStateCacheInTurns(t *testing.T) {
 func TestStateCacheOfLargeStates(t *testing.T) {
 	cache := newStateCache(10 << 10)
 	small, large := NewState("small"), NewState("large")
-	cache.put(small, 100)
-	cache.put(large, 1<<10)
-	cache.put(large, 20<<10)
+	cache.put(small, storedState{size: 100})
+	cache.put(large, storedState{size: 1 << 10})
+	cache.put(large, storedState{size: 20 << 10})
 	kept, _ := cache.get("large")
 	require.Nil(t, kept)
 	kept, _ = cache.get("small")
 	require.Same(t, small, kept)
-	cache.put(large, 1<<10)
-	cache.put(large, 9<<10)
+	cache.put(large, storedState{size: 1 << 10})
+	cache.put(large, storedState{size: 9 << 10})
 	require.LessOrEqual(t, cache.size, 10<<10)
 	cache.remove("small")
 	cache.remove("large")
@@ -128,12 +128,12 @@ func TestStateCacheOfLargeStates(t *testing.T) {
 func TestStateCacheSweep(t *testing.T) {
 	cache := newStateCache(1 << 20)
 	for i := range 10 {
-		cache.put(NewState(fmt.Sprint(i)), 100)
+		cache.put(NewState(fmt.Sprint(i)), storedState{size: 100})
 	}
 	cache.sweep()
 	require.Len(t, cache.entries, 10)
-	cache.put(NewState("3"), 100)
-	cache.put(NewState("7"), 100)
+	cache.put(NewState("3"), storedState{size: 100})
+	cache.put(NewState("7"), storedState{size: 100})
 	cache.sweep()
 	require.Len(t, cache.entries, 2)
 	for i := range 10 {

@@ -12,11 +12,17 @@ import (
 // stateVersion is what is written. In version 1 the status of an authority was one text.
 const stateVersion = 2
 
+// The flags of a state.
+const (
+	stateStale = 1
+	stateLags  = 2 // it may lack updates: see statelag.go; DecodeState does not take it
+)
+
 // Append writes the state for DecodeState.
 func (s *State) Append(dst []byte) []byte {
 	dst = append(dst, stateVersion, 0)
 	if s.stale {
-		dst[len(dst)-1] = 1
+		dst[len(dst)-1] = stateStale
 	}
 	dst = binary.AppendUvarint(dst, s.updates)
 	dst = stateAppendValue(dst, s.status)

@@ -10,11 +10,11 @@ import (
 )
 
 // FormatVersion is the version of what a store and the note beside it are written
-// in. A store of version 1, whose note had another form, or of 2, which had the states of
-// subjects in their version 1 alone (chain/FORMAT.md), is read, and is of this one
-// from its opening on: so a program of before refuses it, and changes nothing. Later
-// versions are refused.
-const FormatVersion = 3
+// in. A store of version 1, whose note had another form, of 2, which had the states of
+// subjects in their version 1 alone, or of 3, in which none lacked updates (chain/FORMAT.md),
+// is read, and is of this one from its opening on: so a program of before refuses it, and
+// changes nothing. Later versions are refused.
+const FormatVersion = 4
 
 // identityFormat is the version of identity.json; others are refused.
 const identityFormat = 1

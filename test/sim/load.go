@@ -135,7 +135,8 @@ func delta(number, kind, field int) []byte {
 	case 3:
 		return fmt.Appendf(nil, `{"d":%d,"o":%d}`, number, field)
 	}
-	return fmt.Appendf(nil, `{"d":%d,"f%d":"v%d"}`, number, field, number)
+	// Some are long, so that states grow large.
+	return fmt.Appendf(nil, `{"d":%d,"f%d":"v%d%s"}`, number, field, number, strings.Repeat("-", number%4*200))
 }
 
 // draftOf is the number of the draft that an update came of, -1 if it is a
