@@ -364,13 +364,15 @@ func (a *Archive) Subjects(ctx context.Context, p Prefix, from string) iter.Seq2
 			}
 			var s *State
 			var err error
-			if !storedLags(it.Value()) {
+			if storedLags(it.Value()) {
+				s, _, err = readLagging(a.store, subject)
+			} else {
 				s, err = DecodeState(subject, append([]byte(nil), it.Value()...))
 			}
-			if err == nil && (s == nil || !s.within(a.Frontier())) {
+			if s != nil && err == nil && !s.within(a.Frontier()) {
 				s, err = a.View(ctx, subject)
 			}
-			if errors.Is(err, ErrNotFound) {
+			if errors.Is(err, ErrNotFound) || s == nil && err == nil {
 				continue // it was taken back since
 			}
 			if !yield(s, err) || err != nil {

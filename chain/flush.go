@@ -40,7 +40,8 @@ type stagedState struct {
 	added  []*Update // in this batch, as they were applied
 	// toFold is how many updates the batch was charged with for folding it anew.
 	toFold uint64
-	// refolded: added to the state before, in this order, they have it wait for a refold.
+	// refolded: who added these to the state before, in this order, would have it wait for
+	// a refold.
 	refolded bool
 	// rebuilt: updates were taken back.
 	rebuilt bool

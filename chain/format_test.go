@@ -85,6 +85,9 @@ func TestFormatExamples(t *testing.T) {
 	state, index := exampleState(t, updates, other, next)
 	lagging := storedState{size: lagFrom, tips: len(state.tips), lags: true}
 	require.True(t, lagging.lag(state, []*Update{next}))
+	lags := state.Append(nil)
+	lags[1] |= stateLags
+	require.True(t, storedLags(lags))
 	examples := []struct{ name, text string }{
 		{"origin", run.Origin.String()},
 		{"header of the genesis", hex.EncodeToString(run.Entries[0].Header)},
@@ -102,6 +105,7 @@ func TestFormatExamples(t *testing.T) {
 		{"freeze after seq 2, by a fork at seq 3", hex.EncodeToString(fork.Append(nil))},
 		{"freeze after seq 3, by a seal of the chain's own key", hex.EncodeToString(seal.Append(nil))},
 		{"cursor at seq 300 of the other, told that the chain was ended after seq 0", told.String()},
+		{"state of the subject, if it lags", hex.EncodeToString(lags)},
 		{"what the state lacks once seq 4 is applied, if it lags", hex.EncodeToString(lagging.lacks)},
 	}
 	var b strings.Builder

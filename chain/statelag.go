@@ -7,19 +7,22 @@ import (
 )
 
 // The state of a subject that several authorities write has all that each of them said,
-// and would be written whole for one update of one of them. So a large state that is
-// written to often lags: for some batches the store gets beside it which updates it
-// lacks, and who reads the state adds these. FORMAT.md has the bytes.
+// and would be written whole for one update of one of them. So a state that is large, of
+// however many authorities, and written to often lags: for some batches the store gets
+// beside it which updates it lacks, and who reads the state adds these. FORMAT.md has the
+// bytes.
 const (
 	// lagFrom is how large a state is that lags, in bytes. A smaller one costs a batch
 	// little more than what it lacks would.
 	lagFrom = 1 << 10
-	// lagAfter is how many batches wrote a state whole since it was read before it lags.
-	// Where more are written than are kept decoded it is likely to be read again for its
-	// next update, which then took the longer the more it lacks.
+	// lagAfter is after how many batches that wrote a state since it was read the next one
+	// has it lag from then on. Where more states are written than are kept decoded, one is
+	// likely to be read again for its next update, and to read all that it lacks with it
+	// would take longer than writing it does.
 	lagAfter = 3
 	// lagMost and lagEach bound what a reader has to add: a state lacks so many updates at
-	// most, which have together no more bytes than it, each so many beside its delta.
+	// most, whose deltas, each with so many bytes more, are together no longer than it is.
+	// Their records also name what they depend on, and their index what they had seen.
 	lagMost = 32
 	lagEach = 128
 )
@@ -77,9 +80,9 @@ func (t *storedState) lag(s *State, added []*Update) bool {
 	return true
 }
 
-// storedLags reports whether a stored state may lack updates.
+// storedLags reports whether a stored state may lack updates, as none of version 1 does.
 func storedLags(b []byte) bool {
-	return len(b) > 1 && b[0] == stateVersion && b[1]&stateLags != 0
+	return len(b) > 1 && b[0] > 1 && b[1]&stateLags != 0
 }
 
 // readState reads the state of a subject, nil if there is none, and what the store has
@@ -99,14 +102,17 @@ func readState(store Reader, subject string) (*State, storedState, error) {
 	return s, storedState{size: len(b), tips: len(s.tips)}, nil
 }
 
-// readLagging reads a state and what it lacks, all as of one moment: the next batch may
-// write the state, and one that takes updates back also what others had seen.
+// readLagging reads a state, nil if there is none, and what it lacks, all as of one moment:
+// the next batch may write the state, and one that takes updates back also what others had
+// seen.
 func readLagging(store Reader, subject string) (s *State, t storedState, err error) {
+	// From the index to the updates there are also the states and what they lack.
 	r := lagReader{it: store.Scan([]byte{keyIndex}, []byte{keyUpdate + 1}), subject: subject}
 	b := r.get(appendSubjectKey(nil, keyState, subject))
 	if b != nil {
-		t = storedState{size: len(b), lags: storedLags(b)}
-		b[1] &^= stateLags
+		if t = (storedState{size: len(b), lags: storedLags(b)}); t.lags {
+			b[1] &^= stateLags
+		}
 		s, err = DecodeState(subject, b)
 	}
 	if err == nil && t.lags {

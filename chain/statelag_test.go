@@ -60,7 +60,7 @@ func (p *party) readBack(t require.TestingT, subject string) (lacks int) {
 	return lag[0]
 }
 
-// What the states of subjects take of the disk for an update does not grow with the number
+// What the states of subjects take of the disk for an update grows little with the number
 // of their authorities: a state that grew large lacks the last updates, and is read with them.
 func TestLargeStatesLag(t *testing.T) {
 	p := newParty(t, "honest", "reader")
@@ -273,6 +273,17 @@ func TestStateLagRefuses(t *testing.T) {
 		_, _, err = chain.ReadState(&moths{Store: p.store, gone: map[string]bool{string(key): true}}, "order/1")
 		require.ErrorContains(t, err, fmt.Sprintf("key %x", key), "as it could not be read")
 	}
+	index := 0
+	for _, kv := range storetest.Dump(t, p.store, []byte("i"), []byte("j")) {
+		if key, _, ok := entry(t, p.store, kv); ok && strings.HasSuffix(string(key), third) {
+			index++
+			// Behind seq 1, of 1 in place of 2 ms before.
+			_, _, err := chain.ReadState(&moths{Store: p.store, altered: map[string][]byte{string(key): {1, 2, 1, 0}}}, "order/1")
+			require.ErrorIs(t, err, chain.ErrCorrupt)
+			require.ErrorContains(t, err, "is behind")
+		}
+	}
+	require.Equal(t, 1, index)
 	// One that would have the state folded anew: it was written whole then.
 	p.accept(t, m.forgers[0].status(100, "order/1", `{"m0":{"last":1}}`).run(), 5000)
 	was, err := p.store.Get([]byte("sorder/1"))
@@ -427,6 +438,38 @@ func TestPagesOfStatesThatLag(t *testing.T) {
 		require.Equal(t, string(view.AppendView(nil)), string(state.AppendView(nil)))
 	}
 	require.Equal(t, 2, n)
+}
+
+// A subject that is taken back while its page is read is not in it, or as it was.
+func TestPagesWhileStatesAreTakenBack(t *testing.T) {
+	gone := 0
+	for left := 0; ; left++ {
+		p := newParty(t, "honest", "reader")
+		f := newForger("mallory").genesis()
+		p.mustTake(t, f.run())
+		fork := f.copy().status(1, "order/2", `{}`).run()
+		for i := range 4 {
+			p.mustTake(t, f.status(1, "order/1", fmt.Sprintf(`{"n":%d,"a":"%s"}`, i, strings.Repeat("x", 500*(1-min(i, 1))))).run())
+		}
+		require.Positive(t, p.readBack(t, "order/1"))
+		b := &between{Store: p.store, left: left, happen: func() {
+			_, err := p.take(t, fork.Append(nil), 5000)
+			require.NoError(t, err)
+		}}
+		p.archive.ReadFrom(b)
+		n := 0
+		for state, err := range p.archive.Subjects(context.Background(), "order", "") {
+			require.NoError(t, err, "before read %d", left)
+			require.Equal(t, uint64(4), state.Updates())
+			n++
+		}
+		if b.left >= 0 {
+			require.Equal(t, 1, n)
+			break
+		}
+		gone += 1 - n
+	}
+	require.GreaterOrEqual(t, gone, 2)
 }
 
 // FuzzStateLag reads what a damaged disk may hold beside a state.
