@@ -113,10 +113,11 @@ func readLagging(store Reader, subject string) (s *State, t storedState, err err
 		if t = (storedState{size: len(b), lags: storedLags(b)}); t.lags {
 			b[1] &^= stateLags
 		}
-		s, err = DecodeState(subject, b)
+		if s, err = DecodeState(subject, b); err == nil {
+			t.tips = len(s.tips)
+		}
 	}
 	if err == nil && t.lags {
-		t.tips = len(s.tips)
 		err = r.catchUp(s, &t)
 	}
 	if failed := r.it.Close(); failed != nil {

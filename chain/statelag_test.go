@@ -259,11 +259,13 @@ func TestStateLagRefuses(t *testing.T) {
 	_, _, err = chain.ReadState(&moths{Store: p.store, altered: map[string][]byte{"sorder/1": stale}}, "order/1")
 	require.ErrorIs(t, err, chain.ErrCorrupt)
 	third := string(m.forgers[0].origin[:]) + "\x00\x00\x00\x00\x00\x00\x00\x03"
+	parts := 0
 	for _, kv := range storetest.Dump(t, p.store, nil, nil) {
 		key, _, ok := entry(t, p.store, kv)
 		if !ok || !strings.HasSuffix(string(key), third) && string(key) != "lorder/1" {
 			continue
 		}
+		parts++
 		var less chain.Batch
 		less.Delete(key)
 		without := copied(t, p.store)
@@ -273,6 +275,7 @@ func TestStateLagRefuses(t *testing.T) {
 		_, _, err = chain.ReadState(&moths{Store: p.store, gone: map[string]bool{string(key): true}}, "order/1")
 		require.ErrorContains(t, err, fmt.Sprintf("key %x", key), "as it could not be read")
 	}
+	require.Equal(t, 3, parts, "its record, its index, and the list")
 	index := 0
 	for _, kv := range storetest.Dump(t, p.store, []byte("i"), []byte("j")) {
 		if key, _, ok := entry(t, p.store, kv); ok && strings.HasSuffix(string(key), third) {
