@@ -119,6 +119,9 @@ func refused(c *chainState) Outcome {
 // it came, up to the run's end: only there is the signature that covers what is
 // good, and shows what is not.
 func (l *Ledger) receive(c *chainState, r *Run, known int, now int64) (Outcome, error) {
+	if c == l.self {
+		l.keepSeal() // of what was appended before this came back
+	}
 	was := heads{c.tail.Head, c.applied}
 	last := r.Last()
 	if c.frozen != nil {
@@ -150,7 +153,7 @@ func (l *Ledger) receive(c *chainState, r *Run, known int, now int64) (Outcome, 
 			continue
 		}
 		u := updates[i-known]
-		l.putUpdate(u, e, seal)
+		l.putUpdate(u, e, seal, nil)
 		l.tx.received += u.Cost() / receiveShare
 		if err := l.adoptKey(u, now); err != nil {
 			return Outcome{}, err

@@ -38,6 +38,8 @@ type ChainInfo struct {
 	Received Head
 	Applied  Head
 	Frozen   *Freeze // nil if it goes on
+
+	loose *Seal // of an end that may have none in the log
 }
 
 // Summary is the published state of a ledger as a whole.
@@ -67,12 +69,15 @@ func NewArchive(l *Ledger) *Archive {
 			at = c.was // what opening applied is not committed yet
 		}
 		if at.received.Seq > 0 {
-			a.chains[o] = &ChainInfo{c.tail.Genesis, at.received, at.applied, c.frozen}
+			a.chains[o] = &ChainInfo{Genesis: c.tail.Genesis, Received: at.received, Applied: at.applied, Frozen: c.frozen}
 			a.summary.Updates += uint64(at.received.Seq) - 1
 		}
 		if c.frozen != nil {
 			a.frozen[o], a.told[o] = c.frozen, c.frozen.After
 		}
+	}
+	if end := l.loose; end != nil && a.chains[end.run.Origin] != nil {
+		a.chains[end.run.Origin].loose = &Seal{end.run.Last(), end.run.Signature}
 	}
 	a.summarize(l)
 	return a
@@ -116,6 +121,12 @@ func (a *Archive) Publish(l *Ledger, e *Effects) {
 		if h.Received.Seq == 0 {
 			delete(a.chains, h.Received.Origin)
 			a.summary.Updates++
+		}
+	}
+	if n := len(e.Own); n > 0 {
+		last := e.Own[n-1]
+		if c := a.chains[last.Origin]; c != nil {
+			c.loose = &Seal{last.Last(), last.Signature}
 		}
 	}
 	if len(e.Frozen) > 0 {

@@ -40,13 +40,8 @@ func (a *Archive) Cover(info ChainInfo) (*Cover, error) {
 		return nil, nil
 	}
 	c := &Cover{}
-	it := a.store.Scan(appendUpdateKey(nil, ID{end.Origin, end.Seq}), appendUpdateKey(nil, ID{end.Origin, ^Seq(0)}))
-	for it.Next() {
-		id := ID{end.Origin, seqOfKey(it.Key())}
-		r, err := decodeRecord(id, append([]byte(nil), it.Value()...))
-		if err != nil {
-			return nil, errors.Join(err, it.Close())
-		}
+	log := a.log(end.Origin, end.Seq, maxSeq)
+	for id, r, ok := log.next(); ok; id, r, ok = log.next() {
 		if id.Seq > end.Seq {
 			c.Links = append(c.Links, Link{Header: r.header, Body: sha256.Sum256(r.body)})
 		}
@@ -55,7 +50,7 @@ func (a *Archive) Cover(info ChainInfo) (*Cover, error) {
 			break
 		}
 	}
-	if err := it.Close(); err != nil || len(c.Links) == 0 || c.Seal.Seq == 0 {
+	if err := errors.Join(log.err, log.it.Close()); err != nil || len(c.Links) == 0 || c.Seal.Seq == 0 {
 		return nil, err
 	}
 	return c, nil

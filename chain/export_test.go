@@ -80,3 +80,20 @@ func (l *Ledger) LagSoon() { l.lagFrom, l.lagAfter = 0, 0 }
 
 // ReadFrom has the archive read another store from now on.
 func (a *Archive) ReadFrom(store Store) { a.store = store }
+
+// SealEvery has the log keep a seal of the own chain after so many bytes.
+func (l *Ledger) SealEvery(bytes int) { l.sealEvery = bytes }
+
+// Unsealed is a record of the log without its seals.
+func Unsealed(key, value []byte) ([]byte, error) {
+	id := ID{Origin(key[1:]), seqOfKey(key)}
+	r, err := decodeRecord(id, value)
+	if err != nil {
+		return nil, err
+	}
+	u := &Update{HLC: r.hlc, Hash: r.hash, Deps: r.deps, Cause: r.cause}
+	return appendRecord(nil, u, &Entry{Header: r.header, Body: r.body}, nil, nil), nil
+}
+
+// UpdateKey is the key of an update in the store.
+func UpdateKey(id ID) []byte { return appendUpdateKey(nil, id) }

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"maps"
 	"slices"
@@ -84,7 +85,8 @@ func (tx *batchState) next() batchState {
 // answered, then peers are sent Own.
 type Effects struct {
 	// Own are the runs that were appended to the own chain, in order.
-	Own []*Run
+	Own    []*Run
+	signer ed25519.PrivateKey // of Own
 	// Heads are the chains that moved, in order of their origins.
 	Heads []HeadChange
 	// Applied are the updates that came to count, in the order in which they
@@ -115,13 +117,23 @@ const maxGrow = 1 << 20
 // do once they are. The caller owns the batch; an empty one needs no commit.
 // now is in Unix milliseconds.
 func (l *Ledger) Flush(now int64) (*Batch, *Effects, error) {
+	batch, effects, err := l.FlushUnsealed(now)
+	if err == nil {
+		effects.Seal()
+	}
+	return batch, effects, err
+}
+
+// FlushUnsealed is Flush, but leaves it to the caller to call Seal on the effects,
+// which may be while the batch is committed.
+func (l *Ledger) FlushUnsealed(now int64) (*Batch, *Effects, error) {
 	tx := &l.tx
 	if len(tx.keys) > 0 {
 		if err := l.purgeKeys(now); err != nil {
 			return nil, nil, err
 		}
 	}
-	l.seal()
+	l.endRuns()
 	if err := l.flushStates(); err != nil {
 		return nil, nil, err
 	}
@@ -153,41 +165,10 @@ func (l *Ledger) Reuse(b *Batch) {
 	l.spare = *b
 }
 
-// seal signs what was appended, in as many runs as it takes.
-func (l *Ledger) seal() {
-	for own := l.tx.own; len(own) > 0; {
-		size, n := 256, 0
-		for n < len(own) {
-			more := len(own[n].e.Header) + len(own[n].e.Body) + 8
-			if n > 0 && size+more > MaxRun {
-				break
-			}
-			size += more
-			n++
-		}
-		first, last := own[0].u, own[n-1].u
-		r := &Run{Origin: l.Origin(), First: first.ID.Seq, Prev: first.Prev}
-		for i := range n {
-			r.Entries = append(r.Entries, own[i].e)
-		}
-		r.Signature = Sign(l.signer, Head{r.Origin, last.ID.Seq, last.Hash})
-		for i := range n {
-			var seal []byte
-			if i == n-1 {
-				seal = r.Signature[:]
-			}
-			l.putUpdate(own[i].u, &own[i].e, seal)
-		}
-		l.tx.effects.Own = append(l.tx.effects.Own, r)
-		own = own[n:]
-	}
-	l.tx.own = nil
-}
-
 // putUpdate writes a received update.
-func (l *Ledger) putUpdate(u *Update, e *Entry, seal []byte) {
+func (l *Ledger) putUpdate(u *Update, e *Entry, seal, before []byte) {
 	l.tx.updates[u.ID] = u
-	l.key, l.value = appendUpdateKey(l.key[:0], u.ID), appendRecord(l.value[:0], u, e, seal)
+	l.key, l.value = appendUpdateKey(l.key[:0], u.ID), appendRecord(l.value[:0], u, e, seal, before)
 	l.tx.batch.Set(l.key, l.value)
 }
 
@@ -200,7 +181,7 @@ func (l *Ledger) putIndex(id ID, key, entry []byte) {
 // putEvidence writes what was received beyond the end of its chain. Only its
 // bytes mean anything.
 func (l *Ledger) putEvidence(id ID, e *Entry, seal []byte) {
-	l.tx.batch.Set(appendUpdateKey(nil, id), appendRecord(nil, &Update{Hash: e.Hash}, e, seal))
+	l.tx.batch.Set(appendUpdateKey(nil, id), appendRecord(nil, &Update{Hash: e.Hash}, e, seal, nil))
 }
 
 // state returns the staged state of a subject.

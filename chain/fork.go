@@ -30,7 +30,7 @@ func (l *Ledger) diverged(c *chainState, r *Run, known int) (Outcome, error) {
 		return Outcome{}, failed
 	}
 	if c == l.self {
-		l.seal() // what is only appended has no seal yet
+		l.keepSeal() // what was appended last has none in the log
 	}
 	here, err := l.branch(c, r.First+Seq(same))
 	if err != nil {
@@ -102,6 +102,10 @@ func (l *Ledger) branch(c *chainState, from Seq) (*Run, error) {
 		rec, err := decodeRecord(id, b)
 		if err != nil {
 			return nil, err
+		}
+		if len(rec.before) > 0 && len(r.Entries) > 0 {
+			copy(r.Signature[:], rec.before)
+			return r, nil
 		}
 		r.Entries = append(r.Entries, Entry{Header: rec.header, Body: rec.body, Hash: rec.hash})
 		if len(rec.seal) > 0 {

@@ -75,6 +75,7 @@ func TestFormatExamples(t *testing.T) {
 	var root Root
 	fork := exampleFork(t)
 	seal := SignSeal(seedKey(7), run.Head())
+	before := Sign(seedKey(7), Head{run.Origin, 2, updates[1].Hash})
 	told := Cursor{Frontier: Frontier{seedOrigin(8): 300}, Told: Frontier{seedOrigin(7): 0}}
 	root.Add(run.Head())
 	other := &Update{
@@ -96,7 +97,7 @@ func TestFormatExamples(t *testing.T) {
 		{"header of seq 3", hex.EncodeToString(run.Entries[2].Header)},
 		{"hash of seq 3", updates[2].Hash.String()},
 		{"run", hex.EncodeToString(run.Append(nil))},
-		{"record of seq 3", hex.EncodeToString(appendRecord(nil, updates[2], &run.Entries[2], run.Signature[:]))},
+		{"record of seq 3", hex.EncodeToString(appendRecord(nil, updates[2], &run.Entries[2], run.Signature[:], nil))},
 		{"cursor at seq 3 and seq 300 of the two, for prefix order and authority fleet", cursor.String()},
 		{"root of the chain alone", root.Hash().String()},
 		{"index entry of seq 3", hex.EncodeToString(index[0])},
@@ -107,6 +108,7 @@ func TestFormatExamples(t *testing.T) {
 		{"cursor at seq 300 of the other, told that the chain was ended after seq 0", told.String()},
 		{"state of the subject, if it lags", hex.EncodeToString(lags)},
 		{"what the state lacks once seq 4 is applied, if it lags", hex.EncodeToString(lagging.lacks)},
+		{"record of seq 3, with the seal of seq 2", hex.EncodeToString(appendRecord(nil, updates[2], &run.Entries[2], nil, before[:]))},
 	}
 	var b strings.Builder
 	for _, e := range examples {
@@ -176,6 +178,12 @@ func TestFormatExamples(t *testing.T) {
 	back := *updates[2]
 	back.Prev = Hash{}
 	require.Equal(t, &back, u)
+	rec, err = hex.DecodeString(shown["record of seq 3, with the seal of seq 2"])
+	require.NoError(t, err)
+	r, err = decodeRecord(updates[2].ID, rec)
+	require.NoError(t, err)
+	require.Empty(t, r.seal)
+	require.NoError(t, VerifySeal(run.key(), Head{run.Origin, 2, updates[1].Hash}, [64]byte(r.before)))
 	for _, e := range []struct {
 		name string
 		at   *Update

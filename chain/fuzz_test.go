@@ -101,7 +101,7 @@ func FuzzTailNext(f *testing.F) {
 			require.True(t, i == 0 || u.Deps[i-1].Compare(d) < 0)
 		}
 		// What is kept of it reads back the same.
-		rec, err := decodeRecord(u.ID, appendRecord(nil, u, &e, nil))
+		rec, err := decodeRecord(u.ID, appendRecord(nil, u, &e, nil, nil))
 		require.NoError(t, err)
 		kept, err := rec.update(u.ID)
 		require.NoError(t, err)
@@ -129,7 +129,7 @@ func FuzzDecodeRecord(f *testing.F) {
 			return
 		}
 		u := &Update{HLC: r.hlc, Hash: r.hash, Deps: r.deps, Cause: r.cause}
-		require.Equal(t, b, appendRecord(nil, u, &Entry{Header: r.header, Body: r.body}, r.seal))
+		require.Equal(t, b, appendRecord(nil, u, &Entry{Header: r.header, Body: r.body}, r.seal, r.before))
 		if _, err := r.update(id); err != nil {
 			require.ErrorIs(t, err, ErrCorrupt)
 		}

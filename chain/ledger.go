@@ -45,6 +45,8 @@ type Ledger struct {
 	// Which states lag: see statelag.go.
 	lagFrom, lagAfter int
 	lately            lately
+	loose             *looseEnd // see seal.go
+	sealEvery         int
 	// key and value are room for what is written or read next.
 	key, value []byte
 	tx         batchState
@@ -105,6 +107,9 @@ type Config struct {
 	Zone      string
 	// Predecessor is the chain that this node wrote before, zero for none.
 	Predecessor Origin
+	// Former are the keys of chains that this node wrote before, as far as they are
+	// known: the last seal of such a chain may not be in the store.
+	Former []ed25519.PrivateKey
 	// Limit is the latest time that is applied until SetLimit is called, in Unix
 	// milliseconds; 0 for none. What the clock held back before a restart must not
 	// get in by it.
@@ -129,7 +134,7 @@ func NewLedger(store Store, c Config, now int64) (*Ledger, error) {
 		most:    maxApply,
 		tx:      newBatchState(),
 		states:  newStateCache(cacheBytes(c.CacheBytes)),
-		lagFrom: lagFrom, lagAfter: lagAfter,
+		lagFrom: lagFrom, lagAfter: lagAfter, sealEvery: sealEvery,
 		genesis: Genesis{
 			Key:  c.Key.Public().(ed25519.PublicKey),
 			Node: c.Node, Authority: c.Authority, Zone: c.Zone, Predecessor: c.Predecessor,
@@ -142,6 +147,9 @@ func NewLedger(store Store, c Config, now int64) (*Ledger, error) {
 		return nil, fmt.Errorf("load ledger: %w", err)
 	}
 	l.self = l.chain(OriginOf(l.genesis.Key))
+	if err := l.loadSeals(c.Former); err != nil {
+		return nil, fmt.Errorf("load ledger: %w", err)
+	}
 	if err := l.settle(now); err != nil {
 		return nil, fmt.Errorf("load ledger: %w", err)
 	}

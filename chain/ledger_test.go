@@ -27,7 +27,8 @@ type party struct {
 	ledger  *chain.Ledger
 	archive *chain.Archive
 	runs    []*chain.Run
-	// late has states lag as they do, and not as soon as they can.
+	// late has states lag as they do, and not as soon as they can, and as few seals in
+	// the log as there are.
 	late bool
 }
 
@@ -48,6 +49,7 @@ func (p *party) open(t require.TestingT) {
 	require.NoError(t, err)
 	if !p.late {
 		p.ledger.LagSoon()
+		p.ledger.SealEvery(1000)
 	}
 	p.archive = chain.NewArchive(p.ledger)
 }
@@ -96,6 +98,7 @@ func (p *party) accept(t require.TestingT, r *chain.Run, now int64) chain.Outcom
 // everything is all that readers can see of a ledger, as bytes.
 func (p *party) everything(t require.TestingT, subjects []string) string {
 	var b bytes.Buffer
+	p.checkSeals(t)
 	fmt.Fprintf(&b, "root %s sync %s\n", p.ledger.Root(), p.ledger.SyncRoot())
 	for _, s := range subjects {
 		state, err := p.archive.View(context.Background(), s)
@@ -113,8 +116,8 @@ func (p *party) everything(t require.TestingT, subjects []string) string {
 	return b.String()
 }
 
-// dumpBut is what a store has but for keys of some kinds. States are with what they lack:
-// when one is written tells how updates came, and not which.
+// dumpBut is what a store has but for keys of some kinds. States are with what they lack,
+// and the log is without its seals: when one is written tells how updates came, and not which.
 func dumpBut(t storetest.T, s chain.Store, kinds string) (all []string) {
 	t.Helper()
 	for _, kv := range storetest.Dump(t, s, nil, nil) {
@@ -128,6 +131,13 @@ func dumpBut(t storetest.T, s chain.Store, kinds string) (all []string) {
 				t.Fatalf("state of %q: %v", subject, err)
 			}
 			kv = fmt.Sprintf("s%s=%s", subject, state.Append(nil))
+		case kv[0] == 'u':
+			const n = 1 + 16 + 8
+			record, err := chain.Unsealed([]byte(kv[:n]), []byte(kv[n+1:]))
+			if err != nil {
+				t.Fatalf("%q: %v", kv, err)
+			}
+			kv = fmt.Sprintf("%s=%s", kv[:n], record)
 		}
 		all = append(all, kv)
 	}

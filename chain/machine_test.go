@@ -44,6 +44,9 @@ func (m *machine) draft(t *rapid.T, p *party) chain.Draft {
 		Subject: rapid.SampledFrom(testSubjects).Draw(t, "subject"),
 		Delta:   fmt.Appendf(nil, `{"%s":%d}`, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "field"), rapid.IntRange(0, 9).Draw(t, "value")),
 	}
+	if rapid.Bool().Draw(t, "long") { // its state can lack updates for a while
+		d.Delta = fmt.Appendf(nil, `{"text":"%0700d"}`, rapid.IntRange(0, 9).Draw(t, "value"))
+	}
 	if rapid.Bool().Draw(t, "keyed") {
 		d.Key = rapid.SampledFrom([]string{"k1", "k2", "k3"}).Draw(t, "key")
 	}
@@ -87,6 +90,12 @@ func (m *machine) append(t *rapid.T, p *party) {
 func (m *machine) Append(t *rapid.T) {
 	m.append(t, m.p)
 	m.waits = true
+}
+
+// Publish is an Append that is committed at once.
+func (m *machine) Publish(t *rapid.T) {
+	m.Append(t)
+	m.Flush(t)
 }
 
 // Peer has a peer hear of some runs and publish.
@@ -378,7 +387,7 @@ func TestLedgerMachine(t *testing.T) {
 		m := newMachine(t)
 		defer func() { lagged += m.lagged }()
 		t.Repeat(map[string]func(*rapid.T){
-			"append": m.Append, "peer": m.Peer, "mallory": m.Mallory, "accept": m.Accept, "accept more": m.Accept,
+			"append": m.Append, "publish": m.Publish, "publish more": m.Publish, "peer": m.Peer, "mallory": m.Mallory, "accept": m.Accept, "accept more": m.Accept,
 			"serve": m.Serve, "flush": m.Flush, "open": m.Open, "limit": m.Limit, "": m.Check,
 		})
 		m.Flush(t)

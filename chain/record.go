@@ -16,12 +16,18 @@ type record struct {
 	cause  ID
 	header []byte
 	body   []byte
-	// seal is the signature of the run that ended here, empty if none did.
-	seal []byte
+	// seal is the signature of the run that ended here, empty if none did, and before
+	// that of the one that ended before this update, if the record before does not
+	// have it.
+	seal, before []byte
 }
 
-func appendRecord(dst []byte, u *Update, e *Entry, seal []byte) []byte {
-	dst = wire.AppendArray(dst, 7)
+func appendRecord(dst []byte, u *Update, e *Entry, seal, before []byte) []byte {
+	items := 7
+	if len(before) > 0 {
+		items++
+	}
+	dst = wire.AppendArray(dst, items)
 	dst = wire.AppendUint(dst, uint64(u.HLC))
 	dst = wire.AppendBin(dst, u.Hash[:])
 	dst = wire.AppendArray(dst, 2*len(u.Deps))
@@ -38,7 +44,11 @@ func appendRecord(dst []byte, u *Update, e *Entry, seal []byte) []byte {
 	}
 	dst = wire.AppendBin(dst, e.Header)
 	dst = wire.AppendBin(dst, e.Body)
-	return wire.AppendBin(dst, seal)
+	dst = wire.AppendBin(dst, seal)
+	if len(before) > 0 {
+		dst = wire.AppendBin(dst, before)
+	}
+	return dst
 }
 
 // decodeRecord reads a record, whose slices point into b.
@@ -53,7 +63,10 @@ func decodeRecord(id ID, b []byte) (*record, error) {
 // decode is decodeRecord into an empty record.
 func (r *record) decode(id ID, b []byte) error {
 	d := newDecoder(b)
-	d.ArrayLen(7)
+	items := d.Array()
+	if items != 7 && items != 8 {
+		d.Fail("%d items", items)
+	}
 	r.hlc = HLC(d.Uint())
 	copy(r.hash[:], d.BinLen(len(r.hash)))
 	n := d.Array()
@@ -80,6 +93,9 @@ func (r *record) decode(id ID, b []byte) error {
 	r.seal = d.Bin(ed25519.SignatureSize)
 	if n := len(r.seal); n != 0 && n != ed25519.SignatureSize {
 		d.Fail("seal of %d bytes", n)
+	}
+	if items == 8 {
+		r.before = d.BinLen(ed25519.SignatureSize)
 	}
 	if err := d.End(); err != nil {
 		return fmt.Errorf("record of %s: %w: %w", id, ErrCorrupt, err)

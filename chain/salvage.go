@@ -3,6 +3,7 @@ package chain
 import (
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 )
 
 // SalvageOptions say what else is known of a damaged store.
@@ -57,7 +58,10 @@ func Salvage(from Reader, to Store, c Config, o SalvageOptions) (*Salvaged, erro
 	if err != nil {
 		return nil, err
 	}
-	r := &salvage{from: from, to: to, ledger: l, now: o.Now, known: map[Origin]Seq{}, out: &Salvaged{}}
+	r := &salvage{from: from, to: to, ledger: l, now: o.Now, known: map[Origin]Seq{}, own: map[Origin]ed25519.PrivateKey{}, out: &Salvaged{}}
+	for _, key := range slices.Concat(c.Former, []ed25519.PrivateKey{c.Key}) {
+		r.own[OriginOf(key.Public().(ed25519.PublicKey))] = key
+	}
 	r.findChains(o.Note)
 	for _, step := range []func() error{r.chains, r.keys, r.records, r.flush, to.Sync} {
 		if err := step(); err != nil {
@@ -74,7 +78,8 @@ type salvage struct {
 	ledger *Ledger
 	now    int64
 	known  map[Origin]Seq // chains, and the last seq that anything told of
-	size   int            // bytes since the last flush
+	own    map[Origin]ed25519.PrivateKey
+	size   int // bytes since the last flush
 	out    *Salvaged
 }
 
@@ -139,8 +144,11 @@ func (r *salvage) chains() error {
 	}
 	ends := map[Origin]error{}
 	for _, o := range origins.Origins() {
-		w := walk{salvage: r, run: Run{Origin: o, First: 1}}
+		w := walk{salvage: r, run: Run{Origin: o, First: 1}, own: r.own[o]}
 		end, err := w.all()
+		if err == nil {
+			err = w.sign()
+		}
 		if err != nil {
 			return err
 		}
@@ -268,9 +276,11 @@ func (r *salvage) flush() error {
 // walk takes one chain from its beginning to where it stops being whole.
 type walk struct {
 	*salvage
-	run  Run // gathered since the last seal
+	run  Run    // gathered since the last seal
+	was  []Hash // of its entries, as they were written
 	size int
 	key  ed25519.PublicKey
+	own  ed25519.PrivateKey // of the chain, nil if it is another node's
 }
 
 // all returns why the chain ends, and the error of the store that it goes to.
@@ -309,15 +319,26 @@ func (w *walk) take(id ID, b []byte) (end, err error) {
 	if end != nil {
 		return end, nil
 	}
+	if len(r.before) > 0 && len(w.run.Entries) > 0 {
+		if end, err := w.sealed(r.before); end != nil || err != nil {
+			return end, err
+		}
+	}
 	w.run.Entries = append(w.run.Entries, Entry{Header: r.header, Body: r.body})
+	w.was = append(w.was, r.hash)
 	if w.size += len(b); w.size > 2*MaxRun {
 		return fmt.Errorf("chain %s has no seal up to seq %d: %w", id.Origin, id.Seq, ErrCorrupt), nil
 	}
 	if len(r.seal) == 0 {
 		return nil, nil
 	}
+	return w.sealed(r.seal)
+}
+
+// sealed has the ledger take the run, under a seal.
+func (w *walk) sealed(seal []byte) (end, err error) {
 	run := w.run
-	run.Signature = [ed25519.SignatureSize]byte(r.seal)
+	run.Signature = [ed25519.SignatureSize]byte(seal)
 	if end := run.Verify(w.key); end != nil {
 		return end, nil
 	}
@@ -326,10 +347,34 @@ func (w *walk) take(id ID, b []byte) (end, err error) {
 		return nil, err
 	}
 	if out.Verdict != Accepted {
-		return fmt.Errorf("updates up to %s: %s: %w", id, out.Verdict, out.Err), nil
+		return fmt.Errorf("updates up to %s: %s: %w", ID{run.Origin, run.Last()}, out.Verdict, out.Err), nil
 	}
-	w.key = w.ledger.chain(id.Origin).tail.Key()
+	w.key = w.ledger.chain(run.Origin).tail.Key()
 	err = w.grown(w.size)
-	w.run, w.size = Run{Origin: id.Origin, First: id.Seq + 1, Prev: run.Head().Hash}, 0
+	w.run, w.size = Run{Origin: run.Origin, First: run.Last() + 1, Prev: run.Head().Hash}, 0
+	w.was = nil
 	return nil, err
+}
+
+// sign seals the end of a chain of this node's own, whose log need not have the seal,
+// as far as its updates are as they were written.
+func (w *walk) sign() error {
+	if w.own == nil {
+		return nil
+	}
+	prev := w.run.Prev
+	for i := range w.run.Entries {
+		e := &w.run.Entries[i]
+		if e.Hash = HashUpdate(prev, e.Header, e.Body); e.Hash != w.was[i] {
+			w.run.Entries = w.run.Entries[:i]
+			break
+		}
+		prev = e.Hash
+	}
+	if len(w.run.Entries) == 0 {
+		return nil
+	}
+	seal := Sign(w.own, w.run.Head())
+	_, err := w.sealed(seal[:]) // why it ends is told already
+	return err
 }

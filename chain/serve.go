@@ -54,23 +54,22 @@ func (a *Archive) eachRecord(info ChainInfo, from, to Seq, visit func(ID, Hash, 
 		}
 		prev = r.hash
 	}
-	it := a.store.Scan(appendUpdateKey(nil, ID{o, from}), appendUpdateKey(nil, ID{o, to + 1}))
+	log := a.log(o, from, to+1) // which may have the seal of the last
 	for seq := from; seq <= to; seq++ {
-		id := ID{o, seq}
-		if !it.Next() || string(it.Key()) != string(appendUpdateKey(nil, id)) {
-			return errors.Join(missingRecord(id), it.Close())
+		id, r, ok := log.next()
+		if !ok || id.Seq != seq {
+			return errors.Join(firstOf(log.err, missingRecord(ID{o, seq})), log.it.Close())
 		}
-		r, err := decodeRecord(id, append([]byte(nil), it.Value()...))
-		if err != nil {
-			return errors.Join(err, it.Close())
+		if info.loose != nil && info.loose.Seq == seq && len(r.seal) == 0 {
+			r.seal = info.loose.Signature[:]
 		}
 		more, err := visit(id, prev, r)
 		if err != nil || !more {
-			return errors.Join(err, it.Close())
+			return errors.Join(err, log.it.Close())
 		}
 		prev = r.hash
 	}
-	return it.Close()
+	return log.it.Close()
 }
 
 // Runs returns encoded runs of a chain from seq from on, as many as fit into
@@ -104,18 +103,13 @@ func (a *Archive) sealed(info ChainInfo) (Seq, error) {
 	if info.Frozen == nil || end.Seq < info.Frozen.After {
 		return end.Seq, nil
 	}
-	it := a.store.Scan(appendUpdateKey(nil, ID{end.Origin, end.Seq}), appendUpdateKey(nil, ID{end.Origin, ^Seq(0)}))
-	for it.Next() {
-		id := ID{end.Origin, seqOfKey(it.Key())}
-		r, err := decodeRecord(id, it.Value())
-		if err != nil {
-			return 0, errors.Join(err, it.Close())
-		}
+	log := a.log(end.Origin, end.Seq, maxSeq)
+	for id, r, ok := log.next(); ok; id, r, ok = log.next() {
 		if len(r.seal) > 0 {
-			return id.Seq, it.Close()
+			return id.Seq, log.it.Close()
 		}
 	}
-	return end.Seq, it.Close()
+	return end.Seq, errors.Join(log.err, log.it.Close())
 }
 
 // cutter cuts the log of a chain into runs.

@@ -62,6 +62,9 @@ func (l *Ledger) stop(c *chainState, f *Freeze) error {
 		l.root.sub(freezeTerm(was))
 		l.sync.sub(freezeTerm(was))
 	}
+	if c == l.self {
+		l.keepSeal() // nothing will be appended behind it
+	}
 	l.touch(c)
 	c.frozen = f.kept()
 	l.root.add(freezeTerm(f))

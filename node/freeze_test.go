@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/tidings-mesh/tidings/chain"
+	"github.com/tidings-mesh/tidings/chain/store"
 	"github.com/tidings-mesh/tidings/gossip"
 	"github.com/tidings-mesh/tidings/node"
 	"github.com/tidings-mesh/tidings/node/api"
@@ -33,47 +35,53 @@ func changes(t *testing.T, n *node.Node, query string) (c struct {
 	return c
 }
 
-// A disk that was set back while the only one who knew better was away forks the
-// chain. Once that one is back the fork is proved everywhere, what came after it
+// A disk that was set back while those who knew better were away forks the
+// chain. Once they are back the fork is proved everywhere, what came after it
 // is taken back, consumers are told, and after its next start the node says again
 // what it had acknowledged, under a new origin, each once.
 func TestForkIsFrozenAndRepublished(t *testing.T) {
 	hub := gossip.NewHub()
 	dir, backup := filepath.Join(t.TempDir(), "data"), t.TempDir()
 	cfg := node.Config{Name: "wh-1", Authority: "warehouse", DataDir: dir, RecoverWait: 200 * time.Millisecond}
-	life := func(hub *gossip.Hub) *node.Node {
+	life := func() *node.Node {
 		c := cfg
 		c.Hub = hub
 		n, err := node.Open(t.Context(), c)
 		require.NoError(t, err)
 		return n
 	}
-	holder, third := open(t, node.Config{Name: "holder", Authority: "fleet", Hub: hub}), open(t, node.Config{Name: "third", Hub: hub})
-	n := life(hub)
+	dirs := []string{filepath.Join(t.TempDir(), "holder"), filepath.Join(t.TempDir(), "third")}
+	others := func() (holder, third *node.Node) {
+		return open(t, node.Config{Name: "holder", Authority: "fleet", DataDir: dirs[0], Hub: hub}),
+			open(t, node.Config{Name: "third", DataDir: dirs[1], Hub: hub})
+	}
+	holder, third := others()
+	n := life()
 	publish(t, n, "order/1", `{"a":1}`)
 	same(t, n, holder, third)
 	require.NoError(t, n.Close())
 	require.NoError(t, os.CopyFS(backup, os.DirFS(dir)))
 
-	n = life(hub)
+	n = life()
 	lost := publish(t, n, "order/1", `{"a":2}`)
 	publish(t, n, "order/2", `{"only":"on the lost branch"}`)
 	same(t, n, holder, third)
 	seen := changes(t, holder, "").Cursor
 	require.NoError(t, n.Close())
+	require.NoError(t, holder.Close())
+	require.NoError(t, third.Close())
 	node.SetBack(t, dir, backup)
 
-	n = life(gossip.NewHub()) // nobody answers there
+	n = life() // nobody answers
+	defer func() { require.NoError(t, n.Close()) }()
 	for i := range 3 {
 		_, err := n.Publish(t.Context(), node.Draft{Subject: fmt.Sprintf("order/%d", 3+i), Delta: json.RawMessage(`{"b":1}`), Key: fmt.Sprint("k", i)})
 		require.NoError(t, err)
 	}
 	old := n.Origin()
 	require.Equal(t, lost.Origin, old)
-	require.NoError(t, n.Close())
 
-	n = life(hub)
-	defer func() { require.NoError(t, n.Close()) }()
+	holder, third = others()
 	all := []*node.Node{n, holder, third}
 	for _, at := range all {
 		eventually(t, "the fork is frozen on "+at.Name(), func() bool { return len(at.Mesh().Freezes) == 1 })
@@ -108,7 +116,7 @@ func TestForkIsFrozenAndRepublished(t *testing.T) {
 	require.NoError(t, n.Close())
 
 	for range 3 { // once is enough, however often it starts
-		n = life(hub)
+		n = life()
 		all[0] = n
 		require.NotEqual(t, old, n.Origin())
 		<-n.Ready() // what is owed comes before any draft, and waits for the clocks to be compared
@@ -128,7 +136,7 @@ func TestForkIsFrozenAndRepublished(t *testing.T) {
 		require.Equal(t, chain.ID{Origin: n.Origin(), Seq: 2}, id, "the key came along")
 		require.NoError(t, n.Close())
 	}
-	n = life(hub)
+	n = life()
 	publish(t, n, "order/1", `{"a":3}`)
 	same(t, n, holder, third)
 	require.Equal(t, `{"a":3}`, view(t, holder, "order/1"))
@@ -139,4 +147,35 @@ func answer(n *node.Node, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	n.Handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 	return w
+}
+
+// A node that goes on under a new origin serves all of the chain that it wrote before,
+// whose last update nobody else has: also where its store was damaged meanwhile.
+func TestChainOfAFormerKeyIsServed(t *testing.T) {
+	for _, damaged := range []bool{false, true} {
+		t.Run(fmt.Sprintf("damaged %v", damaged), func(t *testing.T) {
+			dir, restored := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "restored")
+			n := open(t, node.Config{Name: "wh-1", DataDir: dir})
+			old := n.Origin()
+			for i := range 3 {
+				publish(t, n, "order/1", fmt.Sprintf(`{"a":%d}`, i))
+			}
+			require.NoError(t, n.Close())
+			require.NoError(t, os.CopyFS(restored, os.DirFS(dir)))
+			if damaged {
+				d, err := store.OpenDir(restored, store.DirOptions{})
+				require.NoError(t, err)
+				require.NoError(t, errors.Join(d.Rekey(time.Now()), d.Close()))
+				require.NoError(t, os.WriteFile(filepath.Join(restored, "damaged"), []byte("by this test"), 0o600))
+			}
+
+			hub := gossip.NewHub()
+			n = openUntilWhole(t, node.Config{DataDir: restored, Hub: hub, RecoverWait: 100 * time.Millisecond})
+			require.NotEqual(t, old, n.Origin())
+			peer := open(t, node.Config{Name: "peer", Hub: hub})
+			same(t, n, peer)
+			require.Equal(t, `{"a":2}`, view(t, peer, "order/1"))
+			require.Contains(t, body(t, peer, "/v1/chains/"+old.String()), `"head":4`)
+		})
+	}
 }

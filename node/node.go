@@ -186,7 +186,7 @@ func (n *Node) openLedger(context.Context) error {
 		Limit: n.timeLimit(n.clock().UnixMilli()),
 	}
 	if n.dir != nil {
-		c.Key, c.Predecessor = n.dir.Key(), n.dir.Identity().Predecessor
+		c.Key, c.Predecessor, c.Former = n.dir.Key(), n.dir.Identity().Predecessor, n.dir.FormerKeys()
 	} else {
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		if err != nil {

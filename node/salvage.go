@@ -49,7 +49,8 @@ func salvage(cfg Config, why error) error {
 	}
 	id := dir.Identity()
 	c := chain.Config{
-		Key: dir.Key(), Node: id.Name, Authority: id.Authority, Zone: cfg.Zone, Predecessor: id.Predecessor, CacheBytes: cfg.CacheBytes,
+		Key: dir.Key(), Node: id.Name, Authority: id.Authority, Zone: cfg.Zone, Predecessor: id.Predecessor, Former: dir.FormerKeys(),
+		CacheBytes: cfg.CacheBytes,
 	}
 	var came *chain.Salvaged
 	aside, err := dir.Salvage(why, store.Options{Logger: log}, func(from chain.Reader, note []byte, to chain.Store) (err error) {

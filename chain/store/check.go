@@ -44,7 +44,7 @@ func check(ctx context.Context, path string) (err error) {
 		return err
 	}
 	ledger, err := chain.NewLedger(stillStore{w, note}, chain.Config{
-		Key: id.private(), Node: id.Name, Authority: id.Authority, Predecessor: id.Predecessor,
+		Key: id.private(), Node: id.Name, Authority: id.Authority, Predecessor: id.Predecessor, Former: id.formerKeys(),
 	}, time.Now().UnixMilli())
 	if err != nil {
 		return err

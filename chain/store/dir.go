@@ -222,6 +222,14 @@ func (d *Dir) Key() ed25519.PrivateKey {
 	return d.id.private()
 }
 
+// FormerKeys are the keys that signed the chains which the node wrote before, the
+// oldest first.
+func (d *Dir) FormerKeys() []ed25519.PrivateKey {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.id.formerKeys()
+}
+
 // Origin names the node's chain.
 func (d *Dir) Origin() chain.Origin {
 	d.mu.Lock()

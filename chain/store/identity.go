@@ -83,6 +83,14 @@ func (id *Identity) newKey() {
 
 func (id *Identity) private() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(id.Key) }
 
+// formerKeys are the keys that the node signed with before, the oldest first.
+func (id *Identity) formerKeys() (keys []ed25519.PrivateKey) {
+	for _, k := range id.Previous {
+		keys = append(keys, ed25519.NewKeyFromSeed(k.Key))
+	}
+	return keys
+}
+
 func (id *Identity) clone() Identity {
 	c := *id
 	c.Key = slices.Clone(id.Key)
@@ -131,6 +139,11 @@ func (id *Identity) validate() error {
 	}
 	if len(id.Key) != ed25519.SeedSize || chain.OriginOf(id.private().Public().(ed25519.PublicKey)) != id.Origin {
 		return fmt.Errorf("%w: its key is not that of origin %s", chain.ErrCorrupt, id.Origin)
+	}
+	for _, k := range id.Previous {
+		if len(k.Key) != ed25519.SeedSize {
+			return fmt.Errorf("%w: the former key of origin %s has %d bytes", chain.ErrCorrupt, k.Origin, len(k.Key))
+		}
 	}
 	return nil
 }

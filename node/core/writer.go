@@ -287,7 +287,7 @@ func refusal(err error) bool {
 func (w *Writer) commit(b *Batch) error {
 	batchBegan := w.batchBegan
 	w.batchBegan = time.Time{}
-	writes, effects, err := w.conf.Ledger.Flush(w.now())
+	writes, effects, err := w.conf.Ledger.FlushUnsealed(w.now())
 	if err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
@@ -301,7 +301,7 @@ func (w *Writer) commit(b *Batch) error {
 	w.rushed = w.rushed || b.Urgent
 	// Nothing of the own chain may be seen by anyone before it is durable.
 	sync := len(effects.Own) > 0 || len(b.Drafts) > 0 || b.Urgent && len(b.Settles) > 0 || w.rushed && w.rush(began) <= 0
-	if err := w.conf.Store.Commit(writes, sync); err != nil {
+	if err := w.store(writes, effects, sync); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	took := w.conf.Now().Sub(began)
@@ -327,6 +327,21 @@ func (w *Writer) commit(b *Batch) error {
 	}
 	w.conf.Heard(c)
 	return nil
+}
+
+// store commits a batch, and has what it appended sealed meanwhile.
+func (w *Writer) store(writes *chain.Batch, effects *chain.Effects, sync bool) error {
+	if len(effects.Own) == 0 {
+		return w.conf.Store.Commit(writes, sync)
+	}
+	sealed := make(chan struct{})
+	go func() {
+		effects.Seal()
+		close(sealed)
+	}()
+	err := w.conf.Store.Commit(writes, sync)
+	<-sealed
+	return err
 }
 
 // SyncSoon has what is not synced synced by the next Upkeep, for a peer waits for

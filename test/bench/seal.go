@@ -61,7 +61,7 @@ func startSeal(env harness.Env) (harness.Mesh, error) {
 	return m, nil
 }
 
-// commit signs what waits as one run, syncs it, and only then sends it.
+// commit syncs what waits as one run, signs it meanwhile, and only then sends it.
 func (m *sealMesh) commit(node int) {
 	n := m.nodes[node]
 	synced := make(chan struct{})
@@ -77,8 +77,8 @@ func (m *sealMesh) commit(node int) {
 			frame = append(frame, d.payload...)
 		}
 		hash := sha256.Sum256(frame[1+ed25519.SignatureSize:])
-		copy(frame[1:], ed25519.Sign(n.key, hash[:]))
-		m.logs[node].Append(frame, func() { synced <- struct{}{} })
+		m.logs[node].Append(frame[1+ed25519.SignatureSize:], func() { synced <- struct{}{} })
+		copy(frame[1:], ed25519.Sign(n.key, hash[:])) // meanwhile
 		<-synced
 		for _, d := range run {
 			m.env.Deliver(node, d.payload)

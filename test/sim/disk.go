@@ -39,6 +39,7 @@ type image struct {
 	key         ed25519.PrivateKey
 	predecessor chain.Origin
 	former      []chain.Origin // the origins before, oldest first
+	formerKeys  []ed25519.PrivateKey
 	tree        *tree
 	note        []byte
 }
