@@ -37,6 +37,30 @@ const maxFeedBytes = 4 << 20
 // asked now and then whether a page that found little shall end; nil for
 // never. See WatchFeed for how to wait for more.
 func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool) (*Feed, error) {
+	var updates []*Update
+	page, err := a.feed(since, filter, limit, stop, func(u *Update, lasting bool) {
+		if !lasting {
+			c := *u
+			c.Delta = bytes.Clone(u.Delta)
+			u = &c
+		}
+		updates = append(updates, u)
+	})
+	if page != nil {
+		page.Updates = updates
+	}
+	return page, err
+}
+
+// EachOfFeed is Feed, but visits the updates in place of returning them. Each is valid
+// until visit returns.
+func (a *Archive) EachOfFeed(since Cursor, filter Filter, limit int, stop func() bool, visit func(*Update)) (*Feed, error) {
+	return a.feed(since, filter, limit, stop, func(u *Update, _ bool) { visit(u) })
+}
+
+// feed visits the updates of a page. One that is not lasting is valid until visit
+// returns.
+func (a *Archive) feed(since Cursor, filter Filter, limit int, stop func() bool, visit func(u *Update, lasting bool)) (*Feed, error) {
 	a.recent.unread.Store(0)
 	applied, told := a.snapshot()
 	page := &Feed{Cursor: Cursor{Frontier: since.Frontier.Clone(), Filter: filter.Hash(), Told: since.Told.Clone()}}
@@ -65,15 +89,17 @@ func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool)
 		}
 	}
 	heap.Init(m)
-	size := 0
-	for looked := 0; m.Len() > 0 && len(page.Updates) < limit && size < maxFeedBytes; looked++ {
+	n, size := 0, 0
+	for looked := 0; m.Len() > 0 && n < limit && size < maxFeedBytes; looked++ {
 		if looked%256 == 255 && stop != nil && stop() {
 			break
 		}
-		u := m.sources[0].next
+		s := m.sources[0]
+		u := s.next
 		page.Cursor.Frontier[u.ID.Origin] = u.ID.Seq
 		if u.Kind == KindStatus && filter.Prefix.Contains(u.Subject) {
-			page.Updates = append(page.Updates, u)
+			visit(u, s.it == nil)
+			n++
 			size += len(u.Delta)
 		}
 		if err := m.step(); err != nil {
@@ -129,6 +155,7 @@ type source struct {
 	it     Iterator  // nil if they are recent
 	last   Seq
 	next   *Update
+	read   Update // next, if it is read: it points into the iterator's memory
 	key    []byte // of next
 }
 
@@ -154,12 +181,11 @@ func (s *source) step(seq Seq) error {
 		return errors.Join(missingRecord(id), s.it.Close())
 	}
 	var r record
-	if err := r.decode(id, append([]byte(nil), s.it.Value()...)); err != nil {
+	if err := r.decode(id, s.it.Value()); err != nil {
 		return err
 	}
-	var err error
-	s.next, err = r.update(id)
-	return err
+	s.next = &s.read
+	return r.read(id, s.next)
 }
 
 // step moves past the first update.

@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -242,5 +243,62 @@ func TestCursorRefusesWhatIsNotCanonical(t *testing.T) {
 			require.ErrorIs(t, err, chain.ErrCursor)
 			require.ErrorIs(t, err, chain.ErrEncoding)
 		})
+	}
+}
+
+// shredder is a store whose iterators spoil what they showed when they move, as their
+// contract allows.
+type shredder struct{ chain.Store }
+
+func (s shredder) Scan(lo, hi []byte) chain.Iterator {
+	return &shredded{Iterator: s.Store.Scan(lo, hi)}
+}
+
+type shredded struct {
+	chain.Iterator
+	value []byte
+}
+
+func (it *shredded) Next() bool {
+	for i := range it.value {
+		it.value[i] = 0xff
+	}
+	it.value = nil
+	return it.Iterator.Next()
+}
+
+func (it *shredded) Value() []byte {
+	if it.value == nil {
+		it.value = bytes.Clone(it.Iterator.Value())
+	}
+	return it.value
+}
+
+// What a page has is the caller's to keep, and what is visited is good until the visit
+// ends.
+func TestFeedOutlivesItsIterator(t *testing.T) {
+	writer, peer := newParty(t, "writer", "warehouse"), newParty(t, "peer", "fleet")
+	for i := range 20 {
+		writer.publish(t, int64(1000+i), chain.Draft{Subject: fmt.Sprintf("order/%d", i%3), Delta: fmt.Appendf(nil, `{"a":%d}`, i)})
+		peer.publish(t, int64(1000+i), chain.Draft{Subject: fmt.Sprintf("order/%d", i%3), Delta: fmt.Appendf(nil, `{"b":%d}`, i)})
+		for _, r := range peer.runs[i:] {
+			writer.accept(t, r, int64(1000+i))
+		}
+	}
+	p := &party{name: "reader", config: writer.config, store: shredder{writer.store}}
+	p.open(t)
+	var visited []string
+	text := func(u *chain.Update) string { return string(chain.AppendUpdateJSON(nil, u, "")) }
+	page, err := p.archive.EachOfFeed(chain.Cursor{Filter: chain.Filter{}.Hash()}, chain.Filter{}, 100, nil, func(u *chain.Update) { visited = append(visited, text(u)) })
+	require.NoError(t, err)
+	require.Empty(t, page.Updates)
+	kept, cursor := p.page(t, chain.Cursor{}, chain.Filter{}, 100)
+	require.Equal(t, cursor.String(), page.Cursor.String())
+	require.Len(t, kept.Updates, 40)
+	for i, u := range kept.Updates {
+		require.Equal(t, visited[i], text(u))
+		one, err := writer.archive.Update(u.ID)
+		require.NoError(t, err)
+		require.Equal(t, text(one), text(u))
 	}
 }

@@ -112,17 +112,26 @@ func (d *decoder) id() (id ID) {
 // update is the update that the record keeps. Prev is left zero: it is the
 // hash of the record before.
 func (r *record) update(id ID) (*Update, error) {
+	u := new(Update)
+	if err := r.read(id, u); err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// read is update into u.
+func (r *record) read(id ID, u *Update) error {
 	d := newDecoder(r.header)
 	d.Array()
 	form := d.Uint()
 	d.Uint()
 	d.Uint()
-	u := &Update{ID: id, Kind: Kind(form >> formKind), HLC: r.hlc, Hash: r.hash, Deps: r.deps, Cause: r.cause, Delta: r.body}
+	*u = Update{ID: id, Kind: Kind(form >> formKind), HLC: r.hlc, Hash: r.hash, Deps: r.deps, Cause: r.cause, Delta: r.body}
 	if u.Kind == KindStatus {
 		d.statusFields(u, form)
 	}
 	if d.Err() != nil {
-		return nil, fmt.Errorf("record of %s: %w: %w", id, ErrCorrupt, d.Err())
+		return fmt.Errorf("record of %s: %w: %w", id, ErrCorrupt, d.Err())
 	}
-	return u, nil
+	return nil
 }

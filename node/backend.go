@@ -126,12 +126,19 @@ func (b backend) Authority(o chain.Origin) string { return b.n.archive.Authority
 // ends with few or none.
 const feedPatience = 50 * time.Millisecond
 
-func (b backend) Changes(since chain.Cursor, filter chain.Filter, limit int) (*api.Changes, error) {
+func (b backend) Changes(since chain.Cursor, filter chain.Filter, limit int, visit func(*chain.Update)) (*api.Changes, error) {
 	if since.Filter != filter.Hash() {
 		return nil, fmt.Errorf("%w: it was made with another filter", chain.ErrCursor)
 	}
 	began := b.n.now()
-	page, err := b.n.archive.Feed(since, filter, limit, func() bool { return b.n.now().Sub(began) > feedPatience })
+	stop := func() bool { return b.n.now().Sub(began) > feedPatience }
+	var page *chain.Feed
+	var err error
+	if visit == nil {
+		page, err = b.n.archive.Feed(since, filter, limit, stop)
+	} else {
+		page, err = b.n.archive.EachOfFeed(since, filter, limit, stop, visit)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func (f *follower) next(ctx context.Context, since chain.Cursor) (*Batch, error)
 	archive := f.n.archive
 	for ctx.Err() == nil {
 		if version := archive.Version(); !f.upToDate || version != f.seen {
-			batch, err := backend{f.n}.Changes(since, f.filter, f.limit)
+			batch, err := backend{f.n}.Changes(since, f.filter, f.limit, nil)
 			if err != nil {
 				return nil, err
 			}

@@ -59,8 +59,10 @@ type Backend interface {
 	// Authority names the authority of a chain, "" if it is not known here.
 	Authority(origin chain.Origin) string
 
-	// Changes returns what is applied here after a cursor, in stitched order.
-	Changes(since chain.Cursor, filter chain.Filter, limit int) (*Changes, error)
+	// Changes returns what is applied here after a cursor, in stitched order. Where
+	// visit is set it gets the updates, each of them until it returns, and the batch is
+	// without them.
+	Changes(since chain.Cursor, filter chain.Filter, limit int, visit func(*chain.Update)) (*Changes, error)
 	// Follow waits for what Changes has yet to return.
 	Follow(since chain.Cursor, filter chain.Filter) FeedWatch
 	// Version is higher each time that Changes may return something else.

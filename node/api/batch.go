@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"strconv"
+	"sync"
 
 	"github.com/tidings-mesh/tidings/chain"
 )
@@ -9,7 +11,7 @@ import (
 // batch is a batch of the feed on its way to consumers. Nobody writes to it once
 // it is made.
 type batch struct {
-	changes *Changes // its Updates are in json alone
+	changes *Changes // without its Updates, which are in json alone
 	found   bool
 	version uint64 // of what was applied before it was made: all of that is in it, or before it
 	// Where nothing was found these are empty, unless others are to be sent it.
@@ -17,30 +19,45 @@ type batch struct {
 	json  []byte
 }
 
-// newBatch encodes a batch if it has something, or is sent in any case.
-func (h *Handler) newBatch(c *Changes, converged, sent bool) *batch {
-	b := &batch{changes: c, found: c.Found()}
-	if b.found || sent {
-		b.place = c.Cursor.String()
-		b.json = h.appendChanges(make([]byte, 0, c.roughSize()+len(b.place)), c, b.place, converged)
-		c.Updates = nil
-	}
-	return b
+// batchText is the text of a batch while it is made.
+type batchText struct {
+	names authorities
+	b     []byte
+	n     int // updates
 }
 
-// roughSize is about how many bytes the updates take when they are encoded,
-// rather more than fewer: a large batch that outgrows its buffer is copied as a
-// whole.
-func (c *Changes) roughSize() int {
-	const (
-		frame     = 256 // of an update: names, ID, times, an authority's name
-		oneOrigin = 32  // of a dependency
-	)
-	size := frame
-	for _, u := range c.Updates {
-		size += frame + len(u.Subject) + len(u.Delta) + oneOrigin*len(u.Deps)
+const batchBegin = `{"updates":[`
+
+// scratch has the room of texts that were made, for the next ones, until the collector
+// takes it.
+var scratch = sync.Pool{New: func() any { return new(batchText) }}
+
+func (h *Handler) newBatchText() *batchText {
+	t := scratch.Get().(*batchText)
+	*t = batchText{names: authorities{backend: h.backend}, b: append(t.b[:0], batchBegin...)}
+	return t
+}
+
+// add writes an update. It keeps nothing of it.
+func (t *batchText) add(u *chain.Update) {
+	if t.n++; t.n > 1 {
+		t.b = append(t.b, ',')
 	}
-	return size + oneOrigin*(len(c.Behind)+2*len(c.Retracted))
+	t.b = chain.AppendUpdateJSON(t.b, u, t.names.of(u.ID.Origin))
+}
+
+// batch ends the text, and makes a batch of it if it has something, or is sent in any
+// case.
+func (t *batchText) batch(c *Changes, converged, sent bool) *batch {
+	b := &batch{changes: c, found: t.n > 0 || c.Found()}
+	if b.found || sent {
+		b.place = c.Cursor.String()
+		t.b = appendChangesEnd(t.b, c, b.place, converged)
+		b.json = bytes.Clone(t.b)
+	}
+	t.names = authorities{}
+	scratch.Put(t)
+	return b
 }
 
 // text is the batch as it is answered, and the text of its cursor.
@@ -49,19 +66,12 @@ func (b *batch) text(h *Handler) (json []byte, place string) {
 		return b.json, b.place
 	}
 	place = b.changes.Cursor.String()
-	return h.appendChanges(nil, b.changes, place, h.backend.Converged()), place
+	return appendChangesEnd([]byte(batchBegin), b.changes, place, h.backend.Converged()), place
 }
 
-func (h *Handler) appendChanges(dst []byte, c *Changes, place string, converged bool) []byte {
-	names := authorities{backend: h.backend}
-	b := append(dst, `{"updates":[`...)
-	for i, u := range c.Updates {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = chain.AppendUpdateJSON(b, u, names.of(u.ID.Origin))
-	}
-	b = append(b, `],"cursor":`...)
+// appendChangesEnd is what follows the updates of a batch.
+func appendChangesEnd(dst []byte, c *Changes, place string, converged bool) []byte {
+	b := append(dst, `],"cursor":`...)
 	b = chain.AppendJSONString(b, place)
 	b = append(b, `,"up_to_date":`...)
 	b = strconv.AppendBool(b, c.UpToDate)

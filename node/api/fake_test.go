@@ -401,7 +401,7 @@ func (f *fake) Chain(o chain.Origin, from chain.Seq, limit int) (*ChainPage, err
 
 func (f *fake) Authority(o chain.Origin) string { return f.names[o] }
 
-func (f *fake) Changes(since chain.Cursor, filter chain.Filter, limit int) (*Changes, error) {
+func (f *fake) Changes(since chain.Cursor, filter chain.Filter, limit int, visit func(*chain.Update)) (*Changes, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.scans++
@@ -418,16 +418,18 @@ func (f *fake) Changes(since chain.Cursor, filter chain.Filter, limit int) (*Cha
 			c.Behind = append(c.Behind, o)
 		}
 	}
+	n := 0
 	for _, u := range f.updates {
 		if since.Frontier.Has(u.ID) {
 			continue
 		}
-		if looked++; len(c.Updates) == limit || (f.pages > 0 && looked > f.pages) {
+		if looked++; n == limit || (f.pages > 0 && looked > f.pages) {
 			c.UpToDate = false
 			break
 		}
 		if u.Kind == chain.KindStatus && filter.Admits(u.Subject, f.names[u.ID.Origin]) {
-			c.Updates = append(c.Updates, u)
+			n++
+			visit(u)
 		}
 		c.Cursor.Frontier[u.ID.Origin] = u.ID.Seq
 	}

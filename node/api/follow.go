@@ -122,11 +122,12 @@ func (f *follower) key() batchKey {
 func (f *follower) batch(key batchKey, since func() chain.Cursor) (*batch, error) {
 	b, again, err := f.h.batches.get(key, func() (*batch, int, error) {
 		version := f.h.backend.Version()
-		c, err := f.h.backend.Changes(since(), f.filter, f.limit)
+		text := f.h.newBatchText()
+		c, err := f.h.backend.Changes(since(), f.filter, f.limit, text.add)
 		if err != nil {
 			return nil, 0, err
 		}
-		b := f.h.newBatch(c, key.converged, key.moment != 0)
+		b := text.batch(c, key.converged, key.moment != 0)
 		b.version = version
 		return b, b.size(key), nil
 	})

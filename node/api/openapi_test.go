@@ -78,7 +78,9 @@ func (broken) History(string) iter.Seq2[*chain.Update, error] {
 
 func (broken) Chain(chain.Origin, chain.Seq, int) (*ChainPage, error) { return nil, errPlanted }
 
-func (broken) Changes(chain.Cursor, chain.Filter, int) (*Changes, error) { return nil, errPlanted }
+func (broken) Changes(chain.Cursor, chain.Filter, int, func(*chain.Update)) (*Changes, error) {
+	return nil, errPlanted
+}
 
 func (broken) Mesh() *Mesh { panic(errPlanted) }
 

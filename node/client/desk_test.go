@@ -112,12 +112,12 @@ func (d *desk) Applied(ctx context.Context, f chain.Frontier) error {
 	return nil
 }
 
-func (d *desk) Changes(since chain.Cursor, filter chain.Filter, limit int) (*api.Changes, error) {
-	p, err := d.archive.Feed(since, filter, limit, nil)
+func (d *desk) Changes(since chain.Cursor, filter chain.Filter, limit int, visit func(*chain.Update)) (*api.Changes, error) {
+	p, err := d.archive.EachOfFeed(since, filter, limit, nil, visit)
 	if err != nil {
 		return nil, err
 	}
-	return &api.Changes{Updates: p.Updates, Cursor: p.Cursor, UpToDate: p.UpToDate, Behind: p.Behind, Retracted: p.Retracted}, nil
+	return &api.Changes{Cursor: p.Cursor, UpToDate: p.UpToDate, Behind: p.Behind, Retracted: p.Retracted}, nil
 }
 
 // RoundTrip lets the desk answer without a network.
