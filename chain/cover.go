@@ -3,7 +3,6 @@ package chain
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
-	"errors"
 )
 
 // Link is what the hash of an update is made of beside the hash before it,
@@ -32,8 +31,8 @@ func (c *Cover) Verify(key ed25519.PublicKey, h Head) error {
 	return VerifySeal(key, h, c.Seal.Signature)
 }
 
-// Cover returns the seal that covers a chain's last received update, nil where
-// that has one of its own, as it does in every chain that was not stopped.
+// Cover returns the seal that covers the last received update of a chain that was
+// stopped, nil where that has one of its own.
 func (a *Archive) Cover(info ChainInfo) (*Cover, error) {
 	end := info.Received
 	if info.Frozen == nil || end.Seq < info.Frozen.After || end.Seq == 0 {
@@ -50,7 +49,7 @@ func (a *Archive) Cover(info ChainInfo) (*Cover, error) {
 			break
 		}
 	}
-	if err := errors.Join(log.err, log.it.Close()); err != nil || len(c.Links) == 0 || c.Seal.Seq == 0 {
+	if err := log.close(); err != nil || len(c.Links) == 0 || c.Seal.Seq == 0 {
 		return nil, err
 	}
 	return c, nil

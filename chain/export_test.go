@@ -85,14 +85,17 @@ func (a *Archive) ReadFrom(store Store) { a.store = store }
 func (l *Ledger) SealEvery(bytes int) { l.sealEvery = bytes }
 
 // Unsealed is a record of the log without its seals.
-func Unsealed(key, value []byte) ([]byte, error) {
+func Unsealed(key, value []byte) ([]byte, error) { return Sealed(key, value, nil) }
+
+// Sealed is a record of the log as version 4 had it: with a seal of its own, or none.
+func Sealed(key, value, seal []byte) ([]byte, error) {
 	id := ID{Origin(key[1:]), seqOfKey(key)}
 	r, err := decodeRecord(id, value)
 	if err != nil {
 		return nil, err
 	}
 	u := &Update{HLC: r.hlc, Hash: r.hash, Deps: r.deps, Cause: r.cause}
-	return appendRecord(nil, u, &Entry{Header: r.header, Body: r.body}, nil, nil), nil
+	return appendRecord(nil, u, &Entry{Header: r.header, Body: r.body}, seal, nil), nil
 }
 
 // UpdateKey is the key of an update in the store.

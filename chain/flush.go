@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"crypto/ed25519"
 	"fmt"
 	"maps"
 	"slices"
@@ -85,8 +84,8 @@ func (tx *batchState) next() batchState {
 // answered, then peers are sent Own.
 type Effects struct {
 	// Own are the runs that were appended to the own chain, in order.
-	Own    []*Run
-	signer ed25519.PrivateKey // of Own
+	Own  []*Run
+	seal func(*Run)
 	// Heads are the chains that moved, in order of their origins.
 	Heads []HeadChange
 	// Applied are the updates that came to count, in the order in which they

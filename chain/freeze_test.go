@@ -97,7 +97,7 @@ func (w *stopped) chain(t *rapid.T, i int) {
 func contents(t *rapid.T, p *party) string {
 	var b strings.Builder
 	b.WriteString(p.everything(t, testSubjects))
-	for _, kv := range dumpBut(t, p.store, "") {
+	for _, kv := range dumpBut(t, p.store, "", p.ledger.Origin()) {
 		if strings.IndexByte("iscm", kv[0]) >= 0 {
 			fmt.Fprintf(&b, "%q\n", kv)
 		}

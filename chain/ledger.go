@@ -107,8 +107,9 @@ type Config struct {
 	Zone      string
 	// Predecessor is the chain that this node wrote before, zero for none.
 	Predecessor Origin
-	// Former are the keys of chains that this node wrote before, as far as they are
-	// known: the last seal of such a chain may not be in the store.
+	// Former are the keys of all chains that this node wrote before: the last seal of
+	// such a chain may not be in the store, and without it the end of the chain cannot be
+	// served, nor a fork shown that begins there.
 	Former []ed25519.PrivateKey
 	// Limit is the latest time that is applied until SetLimit is called, in Unix
 	// milliseconds; 0 for none. What the clock held back before a restart must not

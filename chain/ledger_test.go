@@ -117,8 +117,8 @@ func (p *party) everything(t require.TestingT, subjects []string) string {
 }
 
 // dumpBut is what a store has but for keys of some kinds. States are with what they lack,
-// and the log is without its seals: when one is written tells how updates came, and not which.
-func dumpBut(t storetest.T, s chain.Store, kinds string) (all []string) {
+// and the log of the own chain is without its seals: when one is written tells how updates came, and not which.
+func dumpBut(t storetest.T, s chain.Store, kinds string, own chain.Origin) (all []string) {
 	t.Helper()
 	for _, kv := range storetest.Dump(t, s, nil, nil) {
 		switch {
@@ -131,7 +131,7 @@ func dumpBut(t storetest.T, s chain.Store, kinds string) (all []string) {
 				t.Fatalf("state of %q: %v", subject, err)
 			}
 			kv = fmt.Sprintf("s%s=%s", subject, state.Append(nil))
-		case kv[0] == 'u':
+		case kv[0] == 'u' && chain.Origin([]byte(kv[1:17])) == own:
 			const n = 1 + 16 + 8
 			record, err := chain.Unsealed([]byte(kv[:n]), []byte(kv[n+1:]))
 			if err != nil {

@@ -24,7 +24,7 @@ type Entry struct {
 // Run is one to many consecutive updates of one chain under one signature. A
 // signature over the last hash covers all that links to it, so a batch costs
 // one. The encoding is canonical. A Run is not written to once it is made, but
-// for the hashes that Verify sets.
+// for the hashes that Verify sets, and the signature that [Effects.Seal] does.
 type Run struct {
 	Origin    Origin
 	First     Seq

@@ -28,7 +28,7 @@ type Salvaged struct {
 type SalvagedChain struct {
 	Origin Origin
 	// Have is the end of what is whole: all before it is there, linked, and
-	// sealed.
+	// sealed, or of a chain that this node can sign.
 	Have Head
 	// Known is the last seq that the damaged store or its note told of.
 	Known Seq
@@ -48,7 +48,8 @@ func (r *Salvaged) Lost() (lost []SalvagedChain) {
 
 // Salvage makes a ledger in the empty store to from whatever a damaged one
 // still gives. Nothing of it is believed: each chain is taken from seq 1 as far
-// as its updates are there, link, and end in a good seal, and goes through the
+// as its updates are there, link, and end in a good seal (those of the config's keys as
+// far as they have the hashes that they were written with), and goes through the
 // ledger's own rules, so that every view and index is folded anew. Freezes come
 // over if their proof is good; callers' records, and the keys that were answered
 // without an update, as they are. from may answer any call with an error. The
@@ -146,13 +147,14 @@ func (r *salvage) chains() error {
 	for _, o := range origins.Origins() {
 		w := walk{salvage: r, run: Run{Origin: o, First: 1}, own: r.own[o]}
 		end, err := w.all()
-		if err == nil {
-			err = w.sign()
-		}
 		if err != nil {
 			return err
 		}
-		ends[o] = end
+		refused, err := w.sign()
+		if err != nil {
+			return err
+		}
+		ends[o] = firstOf(refused, end)
 	}
 	var failed error
 	r.unread("freezes", r.each(keyFreeze, func(key, value []byte) {
@@ -276,8 +278,7 @@ func (r *salvage) flush() error {
 // walk takes one chain from its beginning to where it stops being whole.
 type walk struct {
 	*salvage
-	run  Run    // gathered since the last seal
-	was  []Hash // of its entries, as they were written
+	run  Run // gathered since the last seal
 	size int
 	key  ed25519.PublicKey
 	own  ed25519.PrivateKey // of the chain, nil if it is another node's
@@ -319,13 +320,15 @@ func (w *walk) take(id ID, b []byte) (end, err error) {
 	if end != nil {
 		return end, nil
 	}
+	if w.own != nil {
+		return w.takeOwn(id, r)
+	}
 	if len(r.before) > 0 && len(w.run.Entries) > 0 {
 		if end, err := w.sealed(r.before); end != nil || err != nil {
 			return end, err
 		}
 	}
 	w.run.Entries = append(w.run.Entries, Entry{Header: r.header, Body: r.body})
-	w.was = append(w.was, r.hash)
 	if w.size += len(b); w.size > 2*MaxRun {
 		return fmt.Errorf("chain %s has no seal up to seq %d: %w", id.Origin, id.Seq, ErrCorrupt), nil
 	}
@@ -333,6 +336,36 @@ func (w *walk) take(id ID, b []byte) (end, err error) {
 		return nil, nil
 	}
 	return w.sealed(r.seal)
+}
+
+// takeOwn adds a record of a chain that this node can sign, if it is what was written.
+// The log need not have a seal of it.
+func (w *walk) takeOwn(id ID, r *record) (end, err error) {
+	prev := w.run.Prev
+	if n := len(w.run.Entries); n > 0 {
+		prev = w.run.Entries[n-1].Hash
+	}
+	e := Entry{Header: r.header, Body: r.body, Hash: HashUpdate(prev, r.header, r.body)}
+	if e.Hash != r.hash {
+		return fmt.Errorf("update %s has hash %s, and was written with %s: %w", id, e.Hash, r.hash, ErrCorrupt), nil
+	}
+	if w.size+entrySize(e)+runOverhead > MaxRun {
+		if end, err := w.sign(); end != nil || err != nil {
+			return end, err
+		}
+	}
+	w.run.Entries = append(w.run.Entries, e)
+	w.size += entrySize(e)
+	return nil, nil
+}
+
+// sign seals what is gathered of a chain that this node can sign.
+func (w *walk) sign() (end, err error) {
+	if w.own == nil || len(w.run.Entries) == 0 {
+		return nil, nil
+	}
+	seal := Sign(w.own, w.run.Head())
+	return w.sealed(seal[:])
 }
 
 // sealed has the ledger take the run, under a seal.
@@ -352,29 +385,5 @@ func (w *walk) sealed(seal []byte) (end, err error) {
 	w.key = w.ledger.chain(run.Origin).tail.Key()
 	err = w.grown(w.size)
 	w.run, w.size = Run{Origin: run.Origin, First: run.Last() + 1, Prev: run.Head().Hash}, 0
-	w.was = nil
 	return nil, err
-}
-
-// sign seals the end of a chain of this node's own, whose log need not have the seal,
-// as far as its updates are as they were written.
-func (w *walk) sign() error {
-	if w.own == nil {
-		return nil
-	}
-	prev := w.run.Prev
-	for i := range w.run.Entries {
-		e := &w.run.Entries[i]
-		if e.Hash = HashUpdate(prev, e.Header, e.Body); e.Hash != w.was[i] {
-			w.run.Entries = w.run.Entries[:i]
-			break
-		}
-		prev = e.Hash
-	}
-	if len(w.run.Entries) == 0 {
-		return nil
-	}
-	seal := Sign(w.own, w.run.Head())
-	_, err := w.sealed(seal[:]) // why it ends is told already
-	return err
 }

@@ -24,13 +24,16 @@ type looseEnd struct {
 	size   int    // bytes of the log since the last seal that is in the store, about
 }
 
-// Seal signs the runs of Own. It may be called again, while the effects' batch is
-// committed, and beside all but calls of the ledger.
+// Seal signs the runs of Own. It may run while the effects' batch is committed, but not
+// beside calls of the ledger. Calling it again does nothing.
 func (e *Effects) Seal() {
 	for _, r := range e.Own {
-		r.seal(e.signer)
+		e.seal(r)
 	}
 }
+
+// sealRun is a function of its own in place of the key: effects are shown to others.
+func (l *Ledger) sealRun(r *Run) { r.seal(l.signer) }
 
 // seal signs a run that is not signed yet.
 func (r *Run) seal(key ed25519.PrivateKey) {
@@ -39,8 +42,8 @@ func (r *Run) seal(key ed25519.PrivateKey) {
 	}
 }
 
-// endRuns makes runs of what was appended, as many as it takes. Those that the log
-// has no seal of by now are left to be signed.
+// endRuns makes runs of what was appended, as many as it takes. The last is left to be
+// signed while it is synced.
 func (l *Ledger) endRuns() {
 	for own := l.tx.own; len(own) > 0; {
 		r := &Run{Origin: l.Origin(), First: own[0].u.ID.Seq, Prev: own[0].u.Prev}
@@ -63,11 +66,15 @@ func (l *Ledger) endRuns() {
 			}
 		}
 		l.loose = &looseEnd{run: r, u: own[n-1].u, size: size}
+		if n == 1 {
+			l.loose.before = before
+		}
 		for i := range n {
 			l.putUpdate(own[i].u, &own[i].e, nil, before)
-			l.loose.before, before = before, nil
+			before = nil
 		}
-		l.tx.effects.Own, l.tx.effects.signer = append(l.tx.effects.Own, r), l.signer
+		l.tx.effects.Own = append(l.tx.effects.Own, r)
+		l.tx.effects.seal = l.sealRun
 		own = own[n:]
 	}
 	l.tx.own = nil
@@ -113,9 +120,10 @@ func (l *Ledger) loadSeals(former []ed25519.PrivateKey) error {
 }
 
 // looseEnd is the end of a chain whose last update has no seal in the store, as a run
-// of that update, nil if it has one.
+// of that update, nil if it has one. Of a chain that was stopped the seal lies beyond
+// its end, and was written when it was.
 func (l *Ledger) looseEnd(c *chainState) (*looseEnd, error) {
-	if c.tail.Seq == 0 {
+	if c.tail.Seq == 0 || c.frozen != nil && c.tail.Seq == c.frozen.After {
 		return nil, nil
 	}
 	id := ID{c.tail.Origin, c.tail.Seq}

@@ -241,8 +241,21 @@ func TestSealsOfAnOwnChainThatIsStopped(t *testing.T) {
 		p.flush(t, 5000)
 		require.Equal(t, head, p.archive.Head(o))
 		p.checkSeals(t)
-		p.after(t, p.store, "").checkSeals(t)
-		p.after(t, p.store, "another").checkSeals(t)
+		info, _, seals, err := p.archive.Page(o, 1, 1<<20)
+		require.NoError(t, err)
+		cover, err := p.archive.Cover(info)
+		require.NoError(t, err)
+		for _, key := range []string{"", "another"} {
+			q := p.after(t, p.store, key, p.config.Key)
+			q.flush(t, 5000)
+			q.checkSeals(t)
+			info, _, again, err := q.archive.Page(o, 1, 1<<20)
+			require.NoError(t, err)
+			require.Equal(t, seals, again)
+			covered, err := q.archive.Cover(info)
+			require.NoError(t, err)
+			require.Equal(t, cover, covered)
+		}
 	})
 }
 
@@ -274,23 +287,28 @@ func TestSealsOfAnOwnChainThatComesBack(t *testing.T) {
 	})
 }
 
-// A salvage signs the end of the own chain, as far as it is what was written.
-func TestSalvageOfAnUnsealedEnd(t *testing.T) {
+// A salvage signs the own chain, as far as it is what was written.
+func TestSalvageOfAnOwnChain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p, _, heads := drawWriter(t)
 		o := p.ledger.Origin()
 		end := heads[len(heads)-1].Seq
-		bad := chain.Seq(rapid.IntRange(max(int(heads[len(heads)-2].Seq)+1, 2), int(end)).Draw(t, "bad"))
+		bad := chain.Seq(rapid.IntRange(2, int(end)).Draw(t, "bad"))
 		m := &moths{Store: p.store, altered: map[string][]byte{}}
 		key := chain.UpdateKey(chain.ID{Origin: o, Seq: bad})
 		value, err := p.store.Get(key)
 		require.NoError(t, err)
-		damage := rapid.SampledFrom([]string{"none", "body", "gone"}).Draw(t, "damage")
+		damage := rapid.SampledFrom([]string{"none", "seal", "body", "gone"}).Draw(t, "damage")
 		switch damage {
 		case "body":
 			i := strings.LastIndex(string(value), `"}`)
 			value[i-1] ^= 1
 			m.altered[string(key)] = value
+		case "seal": // if it has one: nobody needs that
+			value[len(value)-1] ^= 1
+			if sealed, err := chain.Unsealed(key, value); err == nil && len(sealed) < len(value) {
+				m.altered[string(key)] = value
+			}
 		case "gone":
 			m.gone = map[string]bool{string(key): true}
 		}
@@ -304,7 +322,7 @@ func TestSalvageOfAnUnsealedEnd(t *testing.T) {
 		require.NoError(t, err)
 		q.open(t)
 		q.checkSeals(t)
-		if damage == "none" {
+		if damage == "none" || damage == "seal" {
 			require.Empty(t, out.Lost())
 			require.Equal(t, end, q.archive.Head(o).Seq)
 			return
@@ -327,6 +345,18 @@ func TestSealsOfLargeRuns(t *testing.T) {
 	q.flush(t, 1002)
 	q.checkSeals(t)
 	p.after(t, p.store, "third").checkSeals(t)
+
+	// The same where it is written again at once.
+	p.store = store.Memory()
+	p.open(t)
+	p.append(t, 1000, 60_000, 60_000, 60_000, 60_000, 60_000, 60_000, 60_000, 60_000)
+	p.flush(t, 1000)
+	p.append(t, 1001, 60_000)
+	p.flush(t, 1001)
+	_, err := p.ledger.AcceptFreeze(chain.SignSeal(p.config.Key, p.archive.Head(p.ledger.Origin())), 1002)
+	require.NoError(t, err)
+	p.flush(t, 1002)
+	p.checkSeals(t)
 
 	q = &party{name: "late", config: chain.Config{Key: testKey("late"), Node: "l", Authority: "l"}, store: store.Memory(), late: true}
 	q.open(t)
@@ -355,4 +385,109 @@ func TestSealOfADamagedEnd(t *testing.T) {
 	value[i] ^= 1
 	_, err = chain.NewLedger(&moths{Store: p.store, altered: map[string][]byte{string(key): value}}, p.config, 1)
 	require.ErrorIs(t, err, chain.ErrCorrupt)
+}
+
+// A record that cannot be read, or is not there, is no matter of a page that ends before
+// it, though a seal could be in it.
+func TestPageBeforeDamage(t *testing.T) {
+	p := newParty(t, "writer", "a")
+	for range 20 {
+		p.append(t, 1000, 100)
+		p.flush(t, 1000)
+	}
+	o := p.ledger.Origin()
+	whole := p.store
+	for bad := chain.Seq(2); bad <= 20; bad++ {
+		key := string(chain.UpdateKey(chain.ID{Origin: o, Seq: bad}))
+		missing := copyOf(t, whole, func(k, v []byte) []byte {
+			if string(k) == key {
+				return nil
+			}
+			return v
+		})
+		for name, s := range map[string]chain.Store{
+			"unread":  &moths{Store: whole, gone: map[string]bool{key: true}},
+			"altered": &moths{Store: whole, altered: map[string][]byte{key: {0xc1}}},
+			"missing": missing,
+		} {
+			q := p.after(t, s, "")
+			info, updates, seals, err := q.archive.Page(o, 1, int(bad)-1)
+			require.NoError(t, err, name)
+			require.Len(t, updates, int(bad)-1)
+			for _, s := range seals {
+				require.NoError(t, chain.VerifySeal(info.Genesis.Key, chain.Head{Origin: o, Seq: s.Seq, Hash: updates[s.Seq-1].Hash}, s.Signature), name)
+			}
+			_, _, _, err = q.archive.Page(o, 1, int(bad))
+			require.ErrorIs(t, err, chain.ErrCorrupt, name)
+		}
+	}
+}
+
+// What leads from the end of a chain that was stopped to its seal is read, or said to be
+// damaged.
+func TestDamageBeyondTheEnd(t *testing.T) {
+	p := newParty(t, "writer", "a")
+	p.append(t, 1000, 1, 1, 1, 1, 1)
+	p.flush(t, 1000)
+	o := p.ledger.Origin()
+	_, updates, _, err := p.archive.Page(o, 1, 3)
+	require.NoError(t, err)
+	_, err = p.ledger.AcceptFreeze(chain.SignSeal(p.config.Key, chain.Head{Origin: o, Seq: 3, Hash: updates[2].Hash}), 1000)
+	require.NoError(t, err)
+	p.flush(t, 1000)
+	for bad := chain.Seq(4); bad <= 6; bad++ {
+		q := p.after(t, &moths{Store: p.store, gone: map[string]bool{string(chain.UpdateKey(chain.ID{Origin: o, Seq: bad})): true}}, "")
+		info, _ := q.archive.Info(o)
+		_, err := q.archive.Cover(info)
+		require.ErrorIs(t, err, chain.ErrCorrupt)
+		_, err = q.archive.Runs(o, 1, 1<<20)
+		require.ErrorIs(t, err, chain.ErrCorrupt)
+	}
+}
+
+// copyOf is a store with what change makes of the values of another, but for those that
+// are nil.
+func copyOf(t require.TestingT, s chain.Store, change func(key, value []byte) []byte) chain.Store {
+	to := store.Memory()
+	var b chain.Batch
+	it := s.Scan(nil, nil)
+	for it.Next() {
+		if v := change(it.Key(), it.Value()); v != nil {
+			b.Set(it.Key(), v)
+		}
+	}
+	require.NoError(t, it.Close())
+	require.NoError(t, to.Commit(&b, true))
+	return to
+}
+
+// A store that a build of version 4 wrote has each run's seal with its last update. It is
+// read, and goes on as one of this version.
+func TestSealsOfVersion4(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, _, _ := drawWriter(t)
+		seals := map[string][]byte{}
+		for _, r := range p.runs {
+			seals[string(chain.UpdateKey(chain.ID{Origin: r.Origin, Seq: r.Last()}))] = r.Signature[:]
+		}
+		old := copyOf(t, p.store, func(key, value []byte) []byte {
+			if key[0] != 'u' {
+				return value
+			}
+			v, err := chain.Sealed(key, value, seals[string(key)])
+			require.NoError(t, err)
+			return v
+		})
+		q := p.after(t, old, "")
+		q.checkSeals(t)
+		_, _, all, err := q.archive.Page(p.ledger.Origin(), 1, 1<<20)
+		require.NoError(t, err)
+		require.Len(t, all, len(p.runs))
+		for i := range 3 {
+			q.append(t, int64(6000+i), 10)
+			q.flush(t, int64(6000+i))
+			q.checkSeals(t)
+		}
+		q.after(t, q.store, "").checkSeals(t)
+	})
 }

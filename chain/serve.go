@@ -2,7 +2,6 @@ package chain
 
 import (
 	"crypto/ed25519"
-	"errors"
 	"fmt"
 )
 
@@ -58,18 +57,18 @@ func (a *Archive) eachRecord(info ChainInfo, from, to Seq, visit func(ID, Hash, 
 	for seq := from; seq <= to; seq++ {
 		id, r, ok := log.next()
 		if !ok || id.Seq != seq {
-			return errors.Join(firstOf(log.err, missingRecord(ID{o, seq})), log.it.Close())
+			return firstOf(log.close(), missingRecord(ID{o, seq}))
 		}
-		if info.loose != nil && info.loose.Seq == seq && len(r.seal) == 0 {
+		if info.loose != nil && info.loose.Seq == seq {
 			r.seal = info.loose.Signature[:]
 		}
 		more, err := visit(id, prev, r)
 		if err != nil || !more {
-			return errors.Join(err, log.it.Close())
+			return firstOf(err, log.close())
 		}
 		prev = r.hash
 	}
-	return log.it.Close()
+	return log.close()
 }
 
 // Runs returns encoded runs of a chain from seq from on, as many as fit into
@@ -106,10 +105,10 @@ func (a *Archive) sealed(info ChainInfo) (Seq, error) {
 	log := a.log(end.Origin, end.Seq, maxSeq)
 	for id, r, ok := log.next(); ok; id, r, ok = log.next() {
 		if len(r.seal) > 0 {
-			return id.Seq, log.it.Close()
+			return id.Seq, log.close()
 		}
 	}
-	return end.Seq, errors.Join(log.err, log.it.Close())
+	return end.Seq, log.close()
 }
 
 // cutter cuts the log of a chain into runs.

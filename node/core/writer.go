@@ -301,10 +301,13 @@ func (w *Writer) commit(b *Batch) error {
 	w.rushed = w.rushed || b.Urgent
 	// Nothing of the own chain may be seen by anyone before it is durable.
 	sync := len(effects.Own) > 0 || len(b.Drafts) > 0 || b.Urgent && len(b.Settles) > 0 || w.rushed && w.rush(began) <= 0
-	if err := w.store(writes, effects, sync); err != nil {
+	sealed := sealMeanwhile(effects)
+	err = w.conf.Store.Commit(writes, sync)
+	took := w.conf.Now().Sub(began)
+	sealed()
+	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	took := w.conf.Now().Sub(began)
 	w.conf.Measured(writes, sync, took)
 	w.conf.Ledger.Reuse(writes)
 	if !sync && !w.dirty {
@@ -329,19 +332,17 @@ func (w *Writer) commit(b *Batch) error {
 	return nil
 }
 
-// store commits a batch, and has what it appended sealed meanwhile.
-func (w *Writer) store(writes *chain.Batch, effects *chain.Effects, sync bool) error {
-	if len(effects.Own) == 0 {
-		return w.conf.Store.Commit(writes, sync)
+// sealMeanwhile has what was appended sealed, and returns how to wait for that.
+func sealMeanwhile(e *chain.Effects) (wait func()) {
+	if len(e.Own) == 0 {
+		return func() {}
 	}
 	sealed := make(chan struct{})
 	go func() {
-		effects.Seal()
+		e.Seal()
 		close(sealed)
 	}()
-	err := w.conf.Store.Commit(writes, sync)
-	<-sealed
-	return err
+	return func() { <-sealed }
 }
 
 // SyncSoon has what is not synced synced by the next Upkeep, for a peer waits for
