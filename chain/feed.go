@@ -52,8 +52,8 @@ func (a *Archive) Feed(since Cursor, filter Filter, limit int, stop func() bool)
 	return page, err
 }
 
-// EachOfFeed is Feed, but visits the updates in place of returning them. Each is valid
-// until visit returns.
+// EachOfFeed is Feed, but visits the updates in place of returning them, also those
+// before an error. The delta of each is valid until visit returns.
 func (a *Archive) EachOfFeed(since Cursor, filter Filter, limit int, stop func() bool, visit func(*Update)) (*Feed, error) {
 	return a.feed(since, filter, limit, stop, func(u *Update, _ bool) { visit(u) })
 }

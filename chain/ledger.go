@@ -108,8 +108,8 @@ type Config struct {
 	// Predecessor is the chain that this node wrote before, zero for none.
 	Predecessor Origin
 	// Former are the keys of all chains that this node wrote before: the last seal of
-	// such a chain may not be in the store, and without it the end of the chain cannot be
-	// served, nor a fork shown that begins there.
+	// such a chain may not be in the store. Without it the end of the chain cannot be
+	// served, and to accept a run that forks there fails as if the store were damaged.
 	Former []ed25519.PrivateKey
 	// Limit is the latest time that is applied until SetLimit is called, in Unix
 	// milliseconds; 0 for none. What the clock held back before a restart must not

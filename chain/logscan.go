@@ -48,11 +48,12 @@ func (s *logScan) look() {
 }
 
 // close ends the scan. It returns why a record that next was called for could not be
-// read, if one could not.
+// read, if one could not: nothing of one that was only looked at, nor of the iterator
+// behind it.
 func (s *logScan) close() error {
 	err := firstOf(s.failed, s.it.Close())
 	if s.looked && !s.asked {
-		return nil // it was only looked at
+		return nil
 	}
 	return err
 }

@@ -380,6 +380,7 @@ func (w *walk) sealed(seal []byte) (end, err error) {
 		return nil, err
 	}
 	if out.Verdict != Accepted {
+		w.run.Entries = nil // not to be offered again
 		return fmt.Errorf("updates up to %s: %s: %w", ID{run.Origin, run.Last()}, out.Verdict, out.Err), nil
 	}
 	w.key = w.ledger.chain(run.Origin).tail.Key()

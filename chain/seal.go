@@ -32,7 +32,8 @@ func (e *Effects) Seal() {
 	}
 }
 
-// sealRun is a function of its own in place of the key: effects are shown to others.
+// sealRun signs a run of the own chain. Effects get it, and not the key, for others see
+// them.
 func (l *Ledger) sealRun(r *Run) { r.seal(l.signer) }
 
 // seal signs a run that is not signed yet.
@@ -102,7 +103,7 @@ func (l *Ledger) putSeal(end *looseEnd, key ed25519.PrivateKey) {
 func (l *Ledger) loadSeals(former []ed25519.PrivateKey) error {
 	for _, key := range former {
 		if c := l.chains[OriginOf(key.Public().(ed25519.PublicKey))]; c != nil && c != l.self {
-			end, err := l.looseEnd(c)
+			end, err := l.unsealedEnd(c)
 			if err != nil {
 				return err
 			}
@@ -111,7 +112,7 @@ func (l *Ledger) loadSeals(former []ed25519.PrivateKey) error {
 			}
 		}
 	}
-	end, err := l.looseEnd(l.self)
+	end, err := l.unsealedEnd(l.self)
 	if end != nil {
 		end.run.seal(l.signer)
 		l.loose = end
@@ -119,10 +120,10 @@ func (l *Ledger) loadSeals(former []ed25519.PrivateKey) error {
 	return err
 }
 
-// looseEnd is the end of a chain whose last update has no seal in the store, as a run
-// of that update, nil if it has one. Of a chain that was stopped the seal lies beyond
-// its end, and was written when it was.
-func (l *Ledger) looseEnd(c *chainState) (*looseEnd, error) {
+// unsealedEnd is the end of a chain whose last update has no seal in the store, as a run
+// of that update, nil if it has one. The seal of a chain that was cut lies beyond its
+// end, and that of one that was stopped at its end was written then.
+func (l *Ledger) unsealedEnd(c *chainState) (*looseEnd, error) {
 	if c.tail.Seq == 0 || c.frozen != nil && c.tail.Seq == c.frozen.After {
 		return nil, nil
 	}

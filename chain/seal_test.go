@@ -119,10 +119,13 @@ func TestFlushUnsealed(t *testing.T) {
 		<-sealed
 		p.archive.Publish(p.ledger, effects)
 		wireCopy(t, effects.Own[0], public(p.config.Key))
-		was := *effects.Own[0]
-		effects.Seal()
-		require.Equal(t, was, *effects.Own[0], "round %d", i)
 		p.checkSeals(t)
+		seal := &effects.Own[0].Signature
+		seal[0]++
+		was := *seal
+		effects.Seal()
+		require.Equal(t, was, *seal, "round %d", i)
+		seal[0]--
 	}
 }
 
@@ -490,4 +493,23 @@ func TestSealsOfVersion4(t *testing.T) {
 		}
 		q.after(t, q.store, "").checkSeals(t)
 	})
+}
+
+// Who does not have the key salvages such a chain up to its last seal, by the seals that
+// are in it.
+func TestSalvageByTheSealsInALog(t *testing.T) {
+	p := newParty(t, "writer", "a")
+	for range 40 {
+		p.append(t, 1000, 100)
+		p.flush(t, 1000)
+	}
+	o := p.ledger.Origin()
+	q := p.after(t, store.Memory(), "another")
+	out, err := chain.Salvage(p.store, q.store, q.config, chain.SalvageOptions{Now: 5000})
+	require.NoError(t, err)
+	q.open(t)
+	q.checkSeals(t)
+	require.Len(t, out.Lost(), 1)
+	require.Less(t, q.archive.Head(o).Seq, p.archive.Head(o).Seq)
+	require.Greater(t, q.archive.Head(o).Seq, p.archive.Head(o).Seq-10)
 }

@@ -73,8 +73,8 @@ func (a *Archive) eachRecord(info ChainInfo, from, to Seq, visit func(ID, Hash, 
 
 // Runs returns encoded runs of a chain from seq from on, as many as fit into
 // size bytes but at least one, unless there is none. A run ends where one of
-// its chain ended before, since only there is a seal; short ones are served
-// as one under the last seal. Of a chain that was stopped within one, that run
+// its chain ended before, since only there is a seal (of the own chain at some of
+// them, see seal.go); short ones are served as one under the last seal. Of a chain that was stopped within one, that run
 // is served whole: what is good of it has no other seal.
 func (a *Archive) Runs(o Origin, from Seq, size int) ([][]byte, error) {
 	info, ok := a.Info(o)

@@ -122,8 +122,8 @@ func (b backend) Chain(origin chain.Origin, from chain.Seq, limit int) (*api.Cha
 
 func (b backend) Authority(o chain.Origin) string { return b.n.archive.Authority(o) }
 
-// feedPatience is how long a filtered page may look for updates before it
-// ends with few or none.
+// feedPatience is how long a page may look for updates, and have those visited that it
+// finds, before it ends with few or none.
 const feedPatience = 50 * time.Millisecond
 
 func (b backend) Changes(since chain.Cursor, filter chain.Filter, limit int, visit func(*chain.Update)) (*api.Changes, error) {

@@ -162,7 +162,8 @@ type Changes struct {
 	Retracted []chain.Retraction
 }
 
-// Found reports whether the batch has what a consumer waits for.
+// Found reports whether the batch has what a consumer waits for, but for updates that
+// were visited.
 func (c *Changes) Found() bool { return len(c.Updates) > 0 || len(c.Retracted) > 0 }
 
 // Readiness tells whether a node is ready to serve and to publish.

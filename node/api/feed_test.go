@@ -323,3 +323,20 @@ func TestSubjectsScanTime(t *testing.T) {
 		t.Errorf("%d subjects, next page %v: want an early end", len(l.Subjects), l.NextPage)
 	}
 }
+
+// A batch that takes updates back, and has none, is what a consumer waits for.
+func TestChangesOfARetractionAlone(t *testing.T) {
+	f := newFake()
+	f.retracted = []chain.Retraction{{Origin: fleet, After: 4}}
+	h := newHandler(t, f)
+	const wait = 20 * time.Second
+	began := time.Now()
+	a := call(h, "GET", "/v1/changes?wait="+wait.String(), "")
+	wantStatus(t, a, 200)
+	if took := time.Since(began); took > wait/2 {
+		t.Errorf("it waited %v", took)
+	}
+	if want := `"retracted":[{"origin":"` + fleet.String() + `","after":4}]}`; !strings.HasSuffix(a.body, want) {
+		t.Errorf("batch %s, want one that ends in %s", a.body, want)
+	}
+}

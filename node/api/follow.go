@@ -125,7 +125,7 @@ func (f *follower) batch(key batchKey, since func() chain.Cursor) (*batch, error
 		text := f.h.newBatchText()
 		c, err := f.h.backend.Changes(since(), f.filter, f.limit, text.add)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, err // and the text is the collector's
 		}
 		b := text.batch(c, key.converged, key.moment != 0)
 		b.version = version
