@@ -85,7 +85,7 @@ func (tx *batchState) next() batchState {
 type Effects struct {
 	// Own are the runs that were appended to the own chain, in order.
 	Own  []*Run
-	seal func(*Run)
+	seal func(*Run) // signs one of them; nil if there are none
 	// Heads are the chains that moved, in order of their origins.
 	Heads []HeadChange
 	// Applied are the updates that came to count, in the order in which they

@@ -10,7 +10,6 @@ type logScan struct {
 	ahead  *record // read before its turn
 	seq    Seq     // of ahead
 	failed error   // of what was read ahead
-	asked  bool    // for that
 }
 
 // log scans a chain from one seq to another.
@@ -24,7 +23,6 @@ func (s *logScan) next() (ID, *record, bool) {
 	s.looked = false
 	id, r := ID{s.origin, s.seq}, s.ahead
 	if r == nil {
-		s.looked, s.asked = true, true
 		return id, nil, false
 	}
 	if len(r.seal) == 0 {
@@ -52,7 +50,7 @@ func (s *logScan) look() {
 // behind it.
 func (s *logScan) close() error {
 	err := firstOf(s.failed, s.it.Close())
-	if s.looked && !s.asked {
+	if s.looked {
 		return nil
 	}
 	return err

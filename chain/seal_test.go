@@ -66,6 +66,14 @@ func (p *party) append(t require.TestingT, now int64, sizes ...int) {
 	}
 }
 
+// appendEach commits n drafts of so many bytes, each by itself.
+func (p *party) appendEach(t require.TestingT, n, size int) {
+	for range n {
+		p.append(t, 1000, size)
+		p.flush(t, 1000)
+	}
+}
+
 // Of the own chain the log has a seal every few kilobytes, and none of the last run.
 // All of it is served under seals all the same.
 func TestSealsOfTheOwnLog(t *testing.T) {
@@ -189,10 +197,7 @@ func TestSealsAtEveryCommit(t *testing.T) {
 // Who has the key no more serves what the log has seals of.
 func TestSealsWithoutTheKey(t *testing.T) {
 	p := newParty(t, "writer", "a")
-	for range 7 {
-		p.append(t, 1000, 300)
-		p.flush(t, 1000)
-	}
+	p.appendEach(t, 7, 300)
 	o := p.ledger.Origin()
 	q := p.after(t, p.store, "another")
 	info, ok := q.archive.Info(o)
@@ -394,10 +399,7 @@ func TestSealOfADamagedEnd(t *testing.T) {
 // it, though a seal could be in it.
 func TestPageBeforeDamage(t *testing.T) {
 	p := newParty(t, "writer", "a")
-	for range 20 {
-		p.append(t, 1000, 100)
-		p.flush(t, 1000)
-	}
+	p.appendEach(t, 20, 100)
 	o := p.ledger.Origin()
 	whole := p.store
 	for bad := chain.Seq(2); bad <= 20; bad++ {
@@ -499,10 +501,7 @@ func TestSealsOfVersion4(t *testing.T) {
 // are in it.
 func TestSalvageByTheSealsInALog(t *testing.T) {
 	p := newParty(t, "writer", "a")
-	for range 40 {
-		p.append(t, 1000, 100)
-		p.flush(t, 1000)
-	}
+	p.appendEach(t, 40, 100)
 	o := p.ledger.Origin()
 	q := p.after(t, store.Memory(), "another")
 	out, err := chain.Salvage(p.store, q.store, q.config, chain.SalvageOptions{Now: 5000})

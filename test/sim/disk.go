@@ -38,8 +38,7 @@ type disk struct {
 type image struct {
 	key         ed25519.PrivateKey
 	predecessor chain.Origin
-	former      []chain.Origin // the origins before, oldest first
-	formerKeys  []ed25519.PrivateKey
+	former      []ed25519.PrivateKey // the keys before, oldest first
 	tree        *tree
 	note        []byte
 }

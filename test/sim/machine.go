@@ -64,8 +64,7 @@ func (m *machine) newKey() ed25519.PrivateKey {
 func (m *machine) rekey() {
 	d := m.disk
 	d.predecessor = chain.OriginOf(d.key.Public().(ed25519.PublicKey))
-	d.former = append(slices.Clone(d.former), d.predecessor)
-	d.formerKeys = append(slices.Clone(d.formerKeys), d.key)
+	d.former = append(slices.Clone(d.former), d.key)
 	d.key, d.unchanged = m.newKey(), true
 }
 

@@ -88,7 +88,7 @@ func (p *process) open() {
 	now := p.wall()
 	var err error
 	p.ledger, err = chain.NewLedger(p.store, chain.Config{
-		Key: d.key, Predecessor: d.predecessor, Former: d.formerKeys, Node: p.m.name, Authority: p.m.authority, Limit: p.timeLimit(now),
+		Key: d.key, Predecessor: d.predecessor, Former: d.former, Node: p.m.name, Authority: p.m.authority, Limit: p.timeLimit(now),
 	}, now)
 	p.must(err)
 	p.archive = chain.NewArchive(p.ledger)

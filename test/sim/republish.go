@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"crypto/ed25519"
 	"time"
 
+	"github.com/tidings-mesh/tidings/chain"
 	"github.com/tidings-mesh/tidings/node/core"
 )
 
@@ -15,7 +17,10 @@ const noteOfRepublished = "prepublished/"
 // ownIsBack lets drafts onto the own chain, after what is owed from before, as
 // package node does.
 func (p *process) ownIsBack() {
-	r := &core.Republisher{Archive: p.archive, Ledger: p.ledger, Former: p.m.disk.former, Most: republishMost}
+	r := &core.Republisher{Archive: p.archive, Ledger: p.ledger, Most: republishMost}
+	for _, key := range p.m.disk.former {
+		r.Former = append(r.Former, chain.OriginOf(key.Public().(ed25519.PublicKey)))
+	}
 	again, err := r.Next()
 	p.must(err)
 	if again == nil || p.w.has(RepublishForgotten) {
