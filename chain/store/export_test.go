@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Resum gives each sector of a note's file that was changed the checksum that it
@@ -85,3 +87,9 @@ func (f *cutFiles) syncDir(path string) error {
 	}
 	return f.files.syncDir(path)
 }
+
+// GatherBytes is how much of a table is written at once.
+const GatherBytes = gatherBytes
+
+// NewTableFile has a table written to a file.
+func NewTableFile(f vfs.File) vfs.File { return newTableFile(f) }

@@ -46,7 +46,11 @@ func (f guardFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, 
 			return nil, err
 		}
 	}
-	return f.open("create", name, func() (vfs.File, error) { return f.FS.Create(name, category) })
+	file, err := f.open("create", name, func() (vfs.File, error) { return f.FS.Create(name, category) })
+	if err == nil && strings.HasSuffix(name, tableSuffix) {
+		return newTableFile(file), nil
+	}
+	return file, err
 }
 
 func (f guardFS) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCategory) (vfs.File, error) {
