@@ -11,11 +11,12 @@ import (
 const gatherBytes = 128 << 10
 
 // tableFile is the file of a table that is being written. Pebble writes one block of
-// 4 KiB at a time, which costs the kernel four times as much as many at once. It
-// belongs to the goroutine that writes the table.
+// 4 KiB at a time, which costs the kernel four times as much as many at once; more
+// than 128 KiB at once win little. One goroutine at a time uses it.
 type tableFile struct {
 	vfs.File
 	gathered *[]byte // written to the file by the next sync or close, at the latest
+	err      error   // of the first write that failed, after which bytes are missing
 }
 
 var gatherers = sync.Pool{New: func() any {
@@ -34,7 +35,9 @@ func (f *tableFile) Write(p []byte) (int, error) {
 			return 0, err
 		}
 		if len(p) > cap(*b) {
-			return f.File.Write(p)
+			n, err := f.File.Write(p)
+			f.err = err
+			return n, err
 		}
 	}
 	*b = append(*b, p...)
@@ -43,12 +46,11 @@ func (f *tableFile) Write(p []byte) (int, error) {
 
 // flush writes what is gathered.
 func (f *tableFile) flush() error {
-	if len(*f.gathered) == 0 {
-		return nil
+	if len(*f.gathered) > 0 && f.err == nil {
+		_, f.err = f.File.Write(*f.gathered)
+		*f.gathered = (*f.gathered)[:0]
 	}
-	_, err := f.File.Write(*f.gathered)
-	*f.gathered = (*f.gathered)[:0]
-	return err
+	return f.err
 }
 
 func (f *tableFile) Sync() error {

@@ -101,7 +101,14 @@ func TestTableFileThatCannotBeWritten(t *testing.T) {
 				t.Errorf("%v, want %v", err, broken)
 			}
 			if name != "close" {
-				_ = f.Close()
+				// The bytes that failed are missing, also where others could be written.
+				file.err = nil
+				if err := f.SyncData(); !errors.Is(err, broken) {
+					t.Errorf("a sync afterwards: %v, want %v", err, broken)
+				}
+				if err := f.Close(); !errors.Is(err, broken) {
+					t.Errorf("a close afterwards: %v, want %v", err, broken)
+				}
 			}
 			if !file.closed {
 				t.Error("the file is still open")
