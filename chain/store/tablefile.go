@@ -25,19 +25,20 @@ var gatherers = sync.Pool{New: func() any {
 }}
 
 func newTableFile(f vfs.File) *tableFile {
-	return &tableFile{File: f, gathered: gatherers.Get().(*[]byte)}
+	b := gatherers.Get().(*[]byte)
+	*b = (*b)[:0]
+	return &tableFile{File: f, gathered: b}
 }
 
-func (f *tableFile) Write(p []byte) (int, error) {
+func (f *tableFile) Write(p []byte) (n int, err error) {
 	b := f.gathered
 	if len(*b)+len(p) > cap(*b) {
 		if err := f.flush(); err != nil {
 			return 0, err
 		}
 		if len(p) > cap(*b) {
-			n, err := f.File.Write(p)
-			f.err = err
-			return n, err
+			n, f.err = f.File.Write(p)
+			return n, f.err
 		}
 	}
 	*b = append(*b, p...)
