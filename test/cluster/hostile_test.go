@@ -290,7 +290,7 @@ func TestAttackers(t *testing.T) {
 		t.Fatalf("no way to attack: %q", mode)
 	}
 	<-ended
-	a.round.Wait()
+	a.waitRound()
 	a.end()
 	a.report(t)
 }
@@ -304,7 +304,7 @@ type attack struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
-	round  sync.WaitGroup // the first of all harms in turn
+	round  sync.WaitGroup // each harm once
 
 	mu     sync.Mutex // protects what follows
 	counts map[string]*harmCount
@@ -336,28 +336,47 @@ func (a *attack) inTurn() {
 		once := make(chan struct{})
 		a.round.Go(func() { <-once })
 		a.wg.Go(func() {
-			for i := 0; a.ctx.Err() == nil; i++ {
-				if i == len(a.harms) {
+			for i := 0; a.ctx.Err() == nil; {
+				if !a.once(newIntruder(a.secret), addr, a.harms[i%len(a.harms)], turn/10) {
+					continue
+				}
+				if i++; i == len(a.harms) {
 					close(once)
 				}
-				a.once(newIntruder(a.secret), addr, a.harms[i%len(a.harms)], turn/10)
 			}
 		})
 	}
 }
 
 // atOnce has streams to each agent for all harms, joins the mesh besides, and
-// comes to the port without a key.
+// comes to the port without a key. Each harm is done once to each agent, however
+// little of a processor is left for that.
 func (a *attack) atOnce(t *testing.T) {
 	a.harms = harms
 	a.join(t)
 	for _, addr := range a.addrs {
 		for _, h := range harms {
-			a.wg.Go(func() { a.again(addr, h) })
+			once := make(chan struct{})
+			a.round.Go(func() { <-once })
+			a.wg.Go(func() { a.again(addr, h, sync.OnceFunc(func() { close(once) })) })
 		}
 		for _, o := range []func(context.Context, string){silence, noise, endlessHello, datagrams} {
 			a.wg.Go(func() { o(a.ctx, addr) })
 		}
+	}
+}
+
+// waitRound waits until each harm was done once; if one is never let in, report
+// says which.
+func (a *attack) waitRound() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.round.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(3 * time.Minute):
 	}
 }
 
@@ -404,25 +423,27 @@ func (a *attack) join(t *testing.T) {
 // turn is how long one stream is used.
 const turn = 2 * time.Second
 
-// again opens stream after stream.
-func (a *attack) again(addr string, m harm) {
+// again opens stream after stream, and says when one was used.
+func (a *attack) again(addr string, m harm, used func()) {
 	h := newIntruder(a.secret)
 	for a.ctx.Err() == nil {
 		if m.fresh {
 			h = newIntruder(a.secret)
 		}
 		h.epoch++
-		a.once(h, addr, m, turn)
+		if a.once(h, addr, m, turn) {
+			used()
+		}
 	}
 }
 
-// once does one harm on one stream.
-func (a *attack) once(h *intruder, addr string, m harm, turn time.Duration) {
+// once does one harm on one stream, and says whether it was let in.
+func (a *attack) once(h *intruder, addr string, m harm, turn time.Duration) bool {
 	w, err := h.dial(addr)
-	a.count(m.name, err)
+	a.count(m.name+" to "+addr, err)
 	if err != nil {
 		sleep(a.ctx, 10*time.Millisecond)
-		return
+		return false
 	}
 	var reading sync.WaitGroup
 	if !m.deaf {
@@ -433,6 +454,7 @@ func (a *attack) once(h *intruder, addr string, m harm, turn time.Duration) {
 	cancel()
 	w.close()
 	reading.Wait()
+	return true
 }
 
 func (a *attack) count(name string, err error) {
@@ -451,16 +473,18 @@ func (a *attack) count(name string, err error) {
 	n.opened++
 }
 
-// report says how often each harm was done; one that never was is a failure.
+// report says how often each harm was done to each agent; one that never was is a failure.
 func (a *attack) report(t *testing.T) {
 	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, name := range names(a.harms) {
-		n := a.counts[name]
-		require.NotNil(t, n, name)
-		t.Logf("%-40s %5d streams, %5d refused (%v)", name, n.opened, n.refused, n.err)
-		require.NotZero(t, n.opened, "%s was never done", name)
+		for _, addr := range a.addrs {
+			n := a.counts[name+" to "+addr]
+			require.NotNil(t, n, "%s to %s", name, addr)
+			t.Logf("%-40s to %s %5d streams, %5d refused (%v)", name, addr, n.opened, n.refused, n.err)
+			require.NotZero(t, n.opened, "%s was never done to %s", name, addr)
+		}
 	}
 }
 
