@@ -285,15 +285,19 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 	if err != nil {
 		return err
 	}
+	tips := len(s.state.tips)
 	stale, err := s.state.Add(u, c.tail.Genesis.Authority, ctx)
 	if err != nil {
 		return err
+	}
+	if len(s.state.tips) > tips {
+		s.firsts = append(s.firsts, u.ID)
 	}
 	if stale {
 		l.chargeRefold(s)
 	}
 	if s.state.shared() {
-		l.lately.add(appliedLately{tip{u.ID, u.HLC, ctx}, s.state.Subject()})
+		l.lately.add(u.ID, appliedLately{u.HLC, ctx, s.state.Subject()})
 	}
 	s.added = append(s.added, u)
 	l.key, l.value = appendIndexKey(l.key[:0], u.Subject, u.Stamp()), entry.append(l.value[:0], u.Stamp())
@@ -305,13 +309,14 @@ func (l *Ledger) roll(c *chainState, u *Update) error {
 // contextOf finds the contexts of a subject's earlier updates.
 func (l *Ledger) contextOf(subject string) func(ID) (Context, bool, error) {
 	return func(id ID) (Context, bool, error) {
-		if a, ok := l.lately.get(id); ok {
-			return a.context, a.subject == subject, nil
+		if ctx, same, ok := l.lately.contextOn(subject, id); ok {
+			return ctx, same, nil
 		}
 		u, err := l.update(id)
 		if err != nil || u.Kind != KindStatus || u.Subject != subject {
 			return nil, false, err
 		}
+		l.lately.lookFar()
 		ctx, err := ResolveContext(u.Stamp(), func(s Stamp) ([]byte, error) {
 			if entry, ok := l.tx.index.get(s.ID); ok {
 				return entry, nil

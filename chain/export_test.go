@@ -69,14 +69,18 @@ func FirstVersion(subject string, encoded []byte) ([]byte, error) {
 }
 
 // ReadState reads the state of a subject with what it lacks. lag tells of that: how many
-// updates, what they take, and the bytes of the state itself.
-func ReadState(store Reader, subject string) (s *State, lag [3]int, err error) {
+// updates, what they take, the bytes of the state itself, and how many of the updates are
+// the first of their origins.
+func ReadState(store Reader, subject string) (s *State, lag [4]int, err error) {
 	s, t, err := readState(store, subject)
-	return s, [3]int{t.count, t.bytes, t.size}, err
+	return s, [4]int{t.count, t.bytes, t.size, len(t.firsts)}, err
 }
 
 // LagSoon has states lag from the first batch on and however small they are.
 func (l *Ledger) LagSoon() { l.lagFrom, l.lagAfter = 0, 0 }
+
+// ForgetLately forgets what was applied lately, and no state.
+func (l *Ledger) ForgetLately() { l.lately.clear() }
 
 // ReadFrom has the archive read another store from now on.
 func (a *Archive) ReadFrom(store Store) { a.store = store }

@@ -38,6 +38,7 @@ type stagedState struct {
 	stored storedState
 	fresh  bool      // the store has none of it
 	added  []*Update // in this batch, as they were applied
+	firsts []ID      // those of added that are the first of their origins
 	// toFold is how many updates the batch was charged with for folding it anew.
 	toFold uint64
 	// refolded: who added these to the state before, in this order, would have it wait for

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,10 +86,15 @@ func TestFormatExamples(t *testing.T) {
 	next := &Update{ID: ID{run.Origin, 4}, HLC: updates[2].HLC + 1}
 	state, index := exampleState(t, updates, other, next)
 	lagging := storedState{size: lagFrom, tips: len(state.tips), lags: true}
-	require.True(t, lagging.lag(state, []*Update{next}))
-	lags := state.Append(nil)
+	require.True(t, lagging.lag(state, []*Update{next}, nil))
+	whole, lacks := state.Append(nil), lagging.lacks
+	lags := slices.Clone(whole)
 	lags[1] |= stateLags
 	require.True(t, storedLags(lags))
+	first := &Update{ID: ID{seedOrigin(9), 2}, Kind: KindStatus, HLC: next.HLC + 1, Subject: "order/42", Delta: []byte(`{"dock":3}`)}
+	_, err := state.Add(first, "carrier", Context{first.ID})
+	require.NoError(t, err)
+	require.True(t, lagging.lag(state, []*Update{first}, []ID{first.ID}))
 	examples := []struct{ name, text string }{
 		{"origin", run.Origin.String()},
 		{"header of the genesis", hex.EncodeToString(run.Entries[0].Header)},
@@ -102,12 +108,13 @@ func TestFormatExamples(t *testing.T) {
 		{"root of the chain alone", root.Hash().String()},
 		{"index entry of seq 3", hex.EncodeToString(index[0])},
 		{"index entry of seq 4", hex.EncodeToString(index[1])},
-		{"state of the subject", hex.EncodeToString(state.Append(nil))},
+		{"state of the subject", hex.EncodeToString(whole)},
 		{"freeze after seq 2, by a fork at seq 3", hex.EncodeToString(fork.Append(nil))},
 		{"freeze after seq 3, by a seal of the chain's own key", hex.EncodeToString(seal.Append(nil))},
 		{"cursor at seq 300 of the other, told that the chain was ended after seq 0", told.String()},
 		{"state of the subject, if it lags", hex.EncodeToString(lags)},
-		{"what the state lacks once seq 4 is applied, if it lags", hex.EncodeToString(lagging.lacks)},
+		{"what the state lacks once seq 4 is applied, if it lags", hex.EncodeToString(lacks)},
+		{"and once seq 2 of the origin of the seed 32 bytes of 9, by carrier, is", hex.EncodeToString(lagging.lacks)},
 		{"record of seq 3, with the seal of seq 2", hex.EncodeToString(appendRecord(nil, updates[2], &run.Entries[2], nil, before[:]))},
 	}
 	var b strings.Builder

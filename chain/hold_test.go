@@ -488,7 +488,7 @@ func TestTimesOfDependencies(t *testing.T) {
 		p.accept(t, b.run(), 5000)
 		p.accept(t, a.run(), 5000)
 		if sweep {
-			p.ledger.SweepStates() // what was applied lately, and not the state
+			p.ledger.ForgetLately()
 		}
 		p.accept(t, b.status(10, "order/1", `{"b":1}`, fresh(0, a.origin, 2)...).run(), 5000)
 		require.Zero(t, p.archive.Summary().Held)

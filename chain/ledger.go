@@ -158,13 +158,13 @@ func NewLedger(store Store, c Config, now int64) (*Ledger, error) {
 }
 
 // KeepsStates reports whether there is anything that SweepStates may let go of.
-func (l *Ledger) KeepsStates() bool { return len(l.states.entries)+len(l.lately.places) > 0 }
+func (l *Ledger) KeepsStates() bool { return len(l.states.entries) > 0 || !l.lately.empty() }
 
 // SweepStates lets go of the decoded subjects that nothing was written to since it was
-// called last, and of what was applied lately.
+// called last, and of what was applied long before.
 func (l *Ledger) SweepStates() {
 	l.states.sweep()
-	l.lately.clear()
+	l.lately.sweep()
 }
 
 func cacheBytes(n int) int {

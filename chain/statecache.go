@@ -52,7 +52,7 @@ func (c *stateCache) drop(i int) {
 
 // put keeps a state, unless it is larger than all may be, with what the store has of it.
 func (c *stateCache) put(s *State, stored storedState) {
-	size := s.memory(stored.size+stored.bytes) + cap(stored.lacks)
+	size := s.memory(stored.size+stored.bytes) + cap(stored.lacks) + len(Origin{})*cap(stored.firsts)
 	if i, ok := c.places[s.Subject()]; ok && size <= c.entries[i].size {
 		c.size -= c.entries[i].size - size
 		c.entries[i] = cachedState{s, stored, size, true}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // The state of a subject that several authorities write has all that each of them said,
@@ -29,13 +30,14 @@ const (
 
 // storedState is what the store has of a state.
 type storedState struct {
-	size   int    // bytes of its encoding
-	tips   int    // how many it has
-	lags   bool   // what it lacks is beside it
-	lacks  []byte // these updates, as they are stored
-	count  int    // how many
-	bytes  int    // of these, as lagEach has it
-	writes int    // batches that wrote the state since it was read
+	size   int      // bytes of its encoding
+	tips   int      // how many it has
+	firsts []Origin // whose first update of the subject it lacks, as they are stored
+	lags   bool     // what it lacks is beside it
+	lacks  []byte   // these updates, as they are stored
+	count  int      // how many
+	bytes  int      // of these, as lagEach has it
+	writes int      // batches that wrote the state since it was read
 }
 
 // writeState writes a state, or what the store's lacks of it.
@@ -43,7 +45,7 @@ func (l *Ledger) writeState(s *stagedState) {
 	subject, t := s.state.Subject(), &s.stored
 	t.writes++
 	lags := t.writes > l.lagAfter
-	if !lags || s.refolded || s.rebuilt || !t.lag(s.state, s.added) {
+	if !lags || s.refolded || s.rebuilt || !t.lag(s.state, s.added, s.firsts) {
 		l.key, l.value = appendSubjectKey(l.key[:0], keyState, subject), s.state.Append(l.value[:0])
 		*t = storedState{size: len(l.value), tips: len(s.state.tips), writes: t.writes}
 		if t.lags = lags && t.size >= l.lagFrom; t.lags {
@@ -57,11 +59,11 @@ func (l *Ledger) writeState(s *stagedState) {
 	}
 }
 
-// lag has the stored state lack updates that were added to s in this order. It reports
-// false, and does nothing, if the state has to be written: also where one is the first of
-// its origin, for what is lacked is named by its origin's tip.
-func (t *storedState) lag(s *State, added []*Update) bool {
-	if !t.lags || len(s.tips) != t.tips || t.count+len(added) > lagMost {
+// lag has the stored state lack updates that were added to s in this order, some of them
+// the firsts of their origins. It reports false, and does nothing, if the state has to be
+// written.
+func (t *storedState) lag(s *State, added []*Update, firsts []ID) bool {
+	if !t.lags || t.count+len(added) > lagMost {
 		return false
 	}
 	bytes := t.bytes
@@ -71,13 +73,36 @@ func (t *storedState) lag(s *State, added []*Update) bool {
 	if bytes > t.size {
 		return false
 	}
+	for _, id := range firsts {
+		t.firsts = append(t.firsts, id.Origin)
+	}
 	for _, u := range added {
-		place, _ := s.tip(u.ID.Origin)
-		t.lacks = binary.AppendUvarint(t.lacks, uint64(place))
+		t.lacks = binary.AppendUvarint(t.lacks, uint64(t.place(s, u.ID.Origin)))
+		if len(firsts) > 0 && firsts[0] == u.ID {
+			firsts = firsts[1:]
+			i, _ := s.tip(u.ID.Origin)
+			t.lacks = append(t.lacks, u.ID.Origin[:]...)
+			t.lacks = stateAppendText(t.lacks, s.tips[i].authority)
+		}
 		t.lacks = binary.AppendUvarint(t.lacks, uint64(u.ID.Seq))
 	}
 	t.count, t.bytes = t.count+len(added), bytes
 	return true
+}
+
+// place is that of an origin among the tips of the stored state and, behind them, those
+// whose firsts it lacks. s has a tip of all of them.
+func (t *storedState) place(s *State, o Origin) int {
+	if i := slices.Index(t.firsts, o); i >= 0 {
+		return t.tips + i
+	}
+	place, _ := s.tip(o)
+	for _, first := range t.firsts {
+		if first.Compare(o) < 0 {
+			place--
+		}
+	}
+	return place
 }
 
 // storedLags reports whether a stored state may lack updates, as none of version 1 does.
@@ -148,21 +173,37 @@ func (r *lagReader) catchUp(s *State, t *storedState) error {
 	if t.lacks = r.get(appendSubjectKey(nil, keyLag, r.subject)); t.lacks == nil {
 		return r.corrupt("is not there")
 	}
+	origins := make([]Origin, len(s.tips)) // by place
+	for i := range s.tips {
+		origins[i] = s.tips[i].id.Origin
+	}
 	for list := (stateReader{b: t.lacks}); len(list.b) > 0; t.count++ {
-		place, seq := list.uvarint(), Seq(list.uvarint())
-		if place >= uint64(len(s.tips)) {
+		place := list.uvarint()
+		var authority string
+		switch n := uint64(len(origins)); {
+		case place == n:
+			first := list.origin()
+			if _, ok := s.tip(first); ok {
+				list.fail("first update of one that has some")
+			}
+			origins, t.firsts, authority = append(origins, first), append(t.firsts, first), string(list.text())
+		case place > n:
 			list.fail("update of no tip")
 		}
+		seq := Seq(list.uvarint())
 		if list.err != nil {
 			return r.corrupt(list.err.Error())
 		}
-		own := &s.tips[place]
-		u, ctx, err := r.update(ID{own.id.Origin, seq}, own)
+		var own *stateTip
+		if i, ok := s.tip(origins[place]); ok {
+			own, authority = &s.tips[i], s.tips[i].authority
+		}
+		u, ctx, err := r.update(ID{origins[place], seq}, own)
 		if err != nil {
 			return err
 		}
 		t.bytes += lagEach + len(u.Delta)
-		if stale, err := s.Add(u, own.authority, ctx); err != nil {
+		if stale, err := s.Add(u, authority, ctx); err != nil {
 			return r.corrupt(err.Error())
 		} else if stale {
 			return r.corrupt(fmt.Sprintf("%s has to be folded in", u.ID))
@@ -172,7 +213,7 @@ func (r *lagReader) catchUp(s *State, t *storedState) error {
 }
 
 // update reads an update with its context, whose origin's newest update of the subject
-// before it is own.
+// before it is own, nil for none.
 func (r *lagReader) update(id ID, own *stateTip) (*Update, Context, error) {
 	b := r.get(appendUpdateKey(nil, id))
 	if b == nil {
@@ -195,8 +236,8 @@ func (r *lagReader) update(id ID, own *stateTip) (*Update, Context, error) {
 	}
 	var ctx Context
 	if e.hops > 0 {
-		if e.prev != own.stamp() {
-			return nil, nil, r.corrupt(fmt.Sprintf("the context of %s is behind %s, not %s", id, e.prev.ID, own.id))
+		if own == nil || e.prev != own.stamp() {
+			return nil, nil, r.corrupt(fmt.Sprintf("the context of %s is behind %s, which is not what the state has", id, e.prev.ID))
 		}
 		ctx = own.context
 	}

@@ -11,11 +11,11 @@ import (
 
 // FormatVersion is the version of what a store and the note beside it are written
 // in. A store of version 1, whose note had another form, of 2, which had the states of
-// subjects in their version 1 alone, of 3, in which none lacked updates, or of 4, in which
-// each run's last record had its seal (chain/FORMAT.md), is read, and is of this one from
-// its opening on: so a program of before refuses it, and changes nothing. Later versions
-// are refused.
-const FormatVersion = 5
+// subjects in their version 1 alone, of 3, in which none lacked updates, of 4, in which
+// each run's last record had its seal, or of 5, in which no state lacked the first update
+// of an origin (chain/FORMAT.md), is read, and is of this one from its opening on: so a
+// program of before refuses it, and changes nothing. Later versions are refused.
+const FormatVersion = 6
 
 // identityFormat is the version of identity.json; others are refused.
 const identityFormat = 1
