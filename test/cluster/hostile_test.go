@@ -290,6 +290,7 @@ func TestAttackers(t *testing.T) {
 		t.Fatalf("no way to attack: %q", mode)
 	}
 	<-ended
+	a.calm()
 	a.waitRound()
 	a.end()
 	a.report(t)
@@ -303,6 +304,8 @@ type attack struct {
 	harms  []harm
 	ctx    context.Context
 	stop   context.CancelFunc
+	flood  context.Context // after it only what was not done once is done
+	calm   context.CancelFunc
 	wg     sync.WaitGroup
 	round  sync.WaitGroup // each harm once
 
@@ -320,6 +323,7 @@ func newAttack(t *testing.T, file string, addrs []string) *attack {
 	t.Helper()
 	a := &attack{file: file, secret: meshSecret(t, file), addrs: addrs, counts: map[string]*harmCount{}}
 	a.ctx, a.stop = context.WithCancel(context.Background())
+	a.flood, a.calm = context.WithCancel(a.ctx)
 	t.Cleanup(a.end)
 	return a
 }
@@ -361,7 +365,7 @@ func (a *attack) atOnce(t *testing.T) {
 			a.wg.Go(func() { a.again(addr, h, sync.OnceFunc(func() { close(once) })) })
 		}
 		for _, o := range []func(context.Context, string){silence, noise, endlessHello, datagrams} {
-			a.wg.Go(func() { o(a.ctx, addr) })
+			a.wg.Go(func() { o(a.flood, addr) })
 		}
 	}
 }
@@ -423,15 +427,16 @@ func (a *attack) join(t *testing.T) {
 // turn is how long one stream is used.
 const turn = 2 * time.Second
 
-// again opens stream after stream, and says when one was used.
+// again opens stream after stream, at least until one was used, and says when.
 func (a *attack) again(addr string, m harm, used func()) {
 	h := newIntruder(a.secret)
-	for a.ctx.Err() == nil {
+	for done := false; a.ctx.Err() == nil && (!done || a.flood.Err() == nil); {
 		if m.fresh {
 			h = newIntruder(a.secret)
 		}
 		h.epoch++
 		if a.once(h, addr, m, turn) {
+			done = true
 			used()
 		}
 	}
